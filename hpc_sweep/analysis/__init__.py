@@ -1,0 +1,1 @@
+"""Numbers in, judgements out: tables, the decision and its alarms; pure."""

@@ -1,0 +1,1 @@
+"""How shards get to machines: the only home of submitit."""

@@ -1,0 +1,72 @@
+"""Recording a sweep that Hydra's own launcher runs: each trial is a plan part and an entry of shard 0001."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.utils import JobStatus
+
+from hpc_sweep import paths, records, tasks
+from hpc_sweep.compose import form, ownership, provenance
+from hpc_sweep.compose.exits import note_failure
+from hpc_sweep.compose.here import RESULT
+from hpc_sweep.compose.settings import Settings, shipped
+from hpc_sweep.compose.trials import fixed_keys, identify, task_of, with_changes
+from hpc_sweep.plan import append_part, read_plan
+from hpc_sweep.report.collect import collect
+from hpc_sweep.report.summary import summary
+from hpc_sweep.runtime.worker import failure
+
+if TYPE_CHECKING:
+    from hydra.core.utils import JobReturn
+    from omegaconf import DictConfig
+
+    from hpc_sweep.compose.trials import Composed
+
+log = logging.getLogger(__name__)
+
+
+class Recording:
+    """The records of one multirun under Hydra's basic launcher; resume and fencing are not offered here."""
+
+    def __init__(self, master: DictConfig) -> None:
+        self._fixed = fixed_keys(master)
+        self._sweep = paths.Sweep(Path(str(master.hydra.sweep.dir)).resolve())
+        self._id = ""
+
+    def record(self, config: DictConfig, returned: JobReturn) -> None:
+        """Append a trial and how it ended."""
+        settings = Settings.read(task_of(config), {})
+        job = identify(config, self._fixed, settings, config.hydra.job.num + 1)
+        if not self._id:
+            self._id = self._own(job, settings)
+        known = {trial.id for trial in read_plan(self._sweep.plan, sweep=self._id).trials}
+        if job.trial.id not in known:
+            trials = with_changes([job], job.raw)
+            append_part(self._sweep.plan, trials, [1], sweep=self._id, base=job.raw, form=form.REBUILT)
+        line = {"trial": job.trial.id, "attempt": "0001/0", **self._fields(config, returned)}
+        shard = self._sweep.shard(1)
+        records.append(shard, records.Kind.RESULT, {"results": [line]}, sweep=self._id, attempt="0001/0")
+
+    def collect(self) -> None:
+        """Merge, decide and report."""
+        if self._id:
+            log.info("%s", summary(self._sweep, collect(self._sweep, over=[1])))
+
+    def _own(self, job: Composed, settings: Settings) -> str:
+        swept = {*job.trial.params, settings.objective.replicate or ""}
+        base = ownership.base_digest(ownership.base_of(job.resolved, swept, settings.exclude))
+        code = provenance.code(Path(job.config.hydra.runtime.cwd))
+        data = tasks.fingerprint(job.task) if shipped(job.task) else ""
+        wanted = ownership.identity(settings, base, code, data, provenance.versions())
+        return ownership.take(self._sweep, wanted, settings).sweep
+
+    def _fields(self, config: DictConfig, returned: JobReturn) -> dict[str, Any]:
+        if returned.status is not JobStatus.COMPLETED:
+            note_failure(self._id)
+            error = returned._return_value  # noqa: SLF001 because the property would raise it
+            return failure("exception", f"{type(error).__name__}: {error}")
+        fields: dict[str, Any] = records.read_json(Path(config.hydra.runtime.output_dir) / RESULT)
+        return fields

@@ -1,0 +1,170 @@
+"""What a worker needs to run a trial: rebuilt from the plan's JSON for our own tasks, carried as one pickle otherwise.
+
+The pickle is read by shards only, after its sha256 was compared with the one in the plan part; the identity of every
+trial in it is compared with the plan before the task function is called.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+from numbers import Real
+from typing import TYPE_CHECKING, Any
+
+import cloudpickle
+from hydra.core.singleton import Singleton
+from hydra.core.utils import JobStatus, run_job, setup_globals
+from omegaconf import OmegaConf
+from omegaconf.basecontainer import BaseContainer
+
+from hpc_sweep import records, tasks
+from hpc_sweep.compose.trials import task_of
+from hpc_sweep.errors import CorruptRecordError, UserError
+from hpc_sweep.identity import plain, resolved, trial_id
+from hpc_sweep.trial import Outcome, Result
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from hydra.types import HydraContext
+    from omegaconf import DictConfig
+
+    from hpc_sweep import paths
+    from hpc_sweep.compose.settings import Settings
+    from hpc_sweep.compose.trials import Composed
+    from hpc_sweep.plan import Part, Plan
+    from hpc_sweep.trial import Context, Trial
+
+    Train = Callable[[Trial, Context], Result]
+
+REBUILT, CARRIED = "rebuilt", "carried"
+_HYDRAS_OWN = ("hydra", "now", "python_version")
+
+
+def carry(
+    sweep: paths.Sweep,
+    composed: Sequence[Composed],
+    task: Callable[..., Any],
+    context: HydraContext,
+    settings: Settings,
+) -> str:
+    """Write what a foreign app's trials need as one pickle and return its sha256."""
+    form = {
+        "configs": {job.trial.id: job.config for job in composed},
+        "task": task,
+        "context": context,
+        "singletons": Singleton.get_state(),
+        "resolvers": _custom_resolvers(),
+        "identity": (settings.exclude, settings.volatile),
+    }
+    try:
+        pickled = cloudpickle.dumps(form)
+    except Exception as error:  # anything that a user's object raises when it is pickled
+        raise UserError(
+            f"The task cannot be carried to another process: {error}.",
+            next_step="Keep what cannot be pickled (locks, open files, generators) out of the task function's closure.",
+        ) from error
+    sha256 = hashlib.sha256(pickled).hexdigest()
+    path = sweep.transport(sha256)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    records.publish_bytes(path, pickled)
+    return sha256
+
+
+def loader(sweep: paths.Sweep, plan: Plan) -> Train:
+    """Return what trains any trial of a plan; called in the worker."""
+    carried: dict[int, Train] = {}
+
+    def train(trial: Trial, context: Context) -> Result:
+        part = plan.part_of(trial)
+        if part.form == REBUILT:
+            return tasks.train(configuration(part, trial), context)
+        if part.number not in carried:
+            carried[part.number] = _carried(sweep, part)
+        return carried[part.number](trial, context)
+
+    return train
+
+
+def configuration(part: Part, trial: Trial) -> DictConfig:
+    """Return the resolved, read-only task configuration of one of our own trials."""
+    cfg = OmegaConf.create(part.configuration(trial))
+    OmegaConf.resolve(cfg)
+    OmegaConf.set_readonly(cfg, value=True)
+    return cfg
+
+
+def result_of(value: object) -> Result:
+    """Judge what a foreign task function returned: a number, a mapping with numbers in it, or anything else.
+
+    An unsplit metric counts as measured on ``val``; what is no number is kept and has no score.
+    """
+    pairs = value.items() if isinstance(value, dict) else [("objective", value)]
+    numbers = {str(name): float(number) for name, given in pairs if (number := _number(given)) is not None}
+    metrics = {name if "/" in name else f"val/{name}": number for name, number in numbers.items()}
+    finite = {name: number for name, number in metrics.items() if math.isfinite(number)}
+    wrong = sorted(metrics.keys() - finite.keys())
+    outcome = Outcome.DIVERGED if wrong else Outcome.COMPLETED
+    note = f"{wrong[0]} is {metrics[wrong[0]]}" if wrong else ""
+    return Result(outcome, finite, note=note, value=plain(_python(value)))
+
+
+def _carried(sweep: paths.Sweep, part: Part) -> Train:
+    form = _unpickle(sweep, part)
+    setup_globals()
+    Singleton.set_state(form["singletons"])
+    exclude, volatile = form["identity"]
+
+    def train(trial: Trial, context: Context) -> Result:
+        del context  # a foreign task function asks `hpc_sweep.runtime.context.current()` for it
+        config = form["configs"][trial.id]
+        if trial_id(resolved(task_of(config), volatile), exclude) != trial.id:
+            raise CorruptRecordError("The carried configuration is not the planned one.", where=f"Trial {trial.number}")
+        return _run(config, form)
+
+    return train
+
+
+def _run(config: DictConfig, form: Mapping[str, Any]) -> Result:
+    returned = run_job(
+        hydra_context=form["context"],
+        task_function=form["task"],
+        config=config,
+        job_dir_key="hydra.sweep.dir",
+        job_subdir_key="hydra.sweep.subdir",
+    )
+    value = returned._return_value  # noqa: SLF001 because the property prints and raises in one
+    if returned.status is JobStatus.FAILED:
+        raise value
+    return result_of(value)
+
+
+def _unpickle(sweep: paths.Sweep, part: Part) -> dict[str, Any]:
+    path = sweep.transport(part.form_sha256)
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    with os.fdopen(descriptor, "rb") as file:
+        pickled = file.read()
+    if hashlib.sha256(pickled).hexdigest() != part.form_sha256:
+        raise CorruptRecordError("The carried form of this plan part was changed.", where=f"File: {path}")
+    # Custom resolvers and the app's own modules must be there before its configuration is touched.
+    form: dict[str, Any] = cloudpickle.loads(pickled)
+    BaseContainer._resolvers.update(form["resolvers"])  # noqa: SLF001 because OmegaConf has no other way to carry them
+    return form
+
+
+def _custom_resolvers() -> dict[str, Any]:
+    resolvers = BaseContainer._resolvers  # noqa: SLF001 because OmegaConf has no other way to list them
+    return {name: call for name, call in resolvers.items() if not name.startswith("oc.") and name not in _HYDRAS_OWN}
+
+
+def _number(value: object) -> float | None:
+    number = _python(value)
+    return float(number) if isinstance(number, Real) and not isinstance(number, bool) else None
+
+
+def _python(value: object) -> object:
+    """Turn a numpy or torch scalar into Python's, without knowing either library."""
+    shape = getattr(value, "shape", None)
+    item = getattr(value, "item", None)
+    return item() if shape == () and callable(item) else value

@@ -1,0 +1,205 @@
+"""A batch of Hydra's jobs, from overrides to `JobReturn`s: compose, own, plan, submit, and read back."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.utils import configure_log, setup_globals
+from omegaconf import OmegaConf
+from rich.progress import track
+
+from hpc_sweep import ledger, tasks
+from hpc_sweep.cluster import intent as intents
+from hpc_sweep.cluster import local, slurm
+from hpc_sweep.compose import form, ownership, provenance, returns
+from hpc_sweep.compose.exits import note_failure
+from hpc_sweep.compose.settings import Settings, shipped
+from hpc_sweep.compose.trials import Composed, compose_job, fixed_keys, identify, with_changes
+from hpc_sweep.errors import UserError
+from hpc_sweep.plan import append_part, partition, read_plan
+from hpc_sweep.report.collect import collect
+from hpc_sweep.report.summary import summary
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from hydra.core.utils import JobReturn
+    from hydra.types import HydraContext
+    from omegaconf import DictConfig
+
+    from hpc_sweep import paths
+    from hpc_sweep.plan import Part
+
+log = logging.getLogger(__name__)
+
+MANY = 40
+"""From this number of trials on, composing takes longer than two seconds and is worth a progress bar."""
+
+
+@dataclass
+class Session:
+    """What one multirun knows from its launcher's `setup` on; later batches of a sweeper find what earlier ones did."""
+
+    context: HydraContext
+    task: Callable[..., Any]
+    config: DictConfig
+    parameters: Mapping[str, Any]
+    sweep: paths.Sweep
+    sweep_id: str = ""
+
+    @property
+    def executor(self) -> str:
+        """Where shards run: ``local`` or ``slurm``."""
+        return str(self.parameters["executor"])
+
+
+def launch(session: Session, overrides: Sequence[Sequence[str]], first_job: int) -> list[JobReturn]:
+    """Plan and run one batch; return what its jobs gave, or nothing when they were left to Slurm."""
+    refuse_detached_sweeper(session.config, session.parameters)
+    setup_globals()
+    configure_log(session.config.hydra.hydra_logging, session.config.hydra.verbose)
+    batch = _compose(session, overrides, first_job)
+    settings = Settings.read(batch[0].task, session.parameters)
+    if session.parameters.get("dry_run"):
+        print(_preview(session, batch))  # noqa: T201 because the preview is what was asked for
+        return []
+    identity = _own(session, batch, settings)
+    part = _plan(session, batch, settings, identity)
+    if part and not _execute(session, part):
+        return []
+    return _read_back(session, batch)
+
+
+def _compose(session: Session, overrides: Sequence[Sequence[str]], first_job: int) -> list[Composed]:
+    """Compose every job; they are numbered from 1 in Hydra's product order."""
+    fixed = fixed_keys(session.config)
+    jobs = list(enumerate(overrides, start=first_job))
+    described = track(jobs, "composing", transient=True, disable=len(jobs) < MANY)
+    configs = [(job, compose_job(session.context, session.config, given, job)) for job, given in described]
+    settings = Settings.read(configs[0][1], session.parameters)
+    return [identify(config, fixed, settings, job + 1) for job, config in configs]
+
+
+def _own(session: Session, batch: Sequence[Composed], settings: Settings) -> ledger.Identity:
+    """Take the folder with the first batch, check the data, and return the sweep's identity."""
+    if session.sweep_id:
+        return ledger.read_identity(session.sweep)
+    first = batch[0]
+    swept = {name for job in batch for name in job.trial.params} | {settings.objective.replicate or ""}
+    base = ownership.base_digest(ownership.base_of(first.resolved, swept, settings.exclude))
+    code = provenance.code(_code_root(session))
+    wanted = ownership.identity(settings, base, code, _prepare(batch), provenance.versions())
+    identity = ownership.take(session.sweep, wanted, settings)
+    session.sweep_id = identity.sweep
+    return identity
+
+
+def _prepare(batch: Sequence[Composed]) -> str:
+    """Make the data of our own tasks ready, once and before anything is submitted; return their fingerprint."""
+    if not shipped(batch[0].task):
+        return ""
+    nodes = {OmegaConf.to_yaml(job.task.data, resolve=False): job.task for job in batch}
+    for cfg in nodes.values():
+        tasks.prepare(cfg)
+    return "+".join(sorted({tasks.fingerprint(cfg) for cfg in nodes.values()}))
+
+
+def _plan(session: Session, batch: Sequence[Composed], settings: Settings, identity: ledger.Identity) -> Part | None:
+    """Freeze the trials of a batch that are not planned yet as a part; None when all of them are."""
+    sweep = session.sweep
+    plan = read_plan(sweep.plan, sweep=identity.sweep)
+    known = {trial.id for trial in plan.trials}
+    new = list({job.trial.id: job for job in batch if job.trial.id not in known}.values())
+    if not new:
+        log.info("Every trial of this batch is planned already; nothing is trained twice.")
+        return None
+    new = [replace(job, trial=replace(job.trial, number=len(known) + n)) for n, job in enumerate(new, start=1)]
+    is_ours = shipped(new[0].task)
+    sha256 = "" if is_ours else form.carry(sweep, new, session.task, session.context, settings)
+    base = dict(new[0].raw)
+    return append_part(
+        sweep.plan,
+        with_changes(new, base),
+        _sizes(session, len(new)),
+        sweep=identity.sweep,
+        base=base,
+        form=form.REBUILT if is_ours else form.CARRIED,
+        form_sha256=sha256,
+        first_shard=max(plan.shards, default=0) + 1,
+    )
+
+
+def _sizes(session: Session, trials: int) -> list[int]:
+    """Return the sizes of the shards: as asked, else one for each core here, and a few trials for each task there."""
+    shards, each = session.parameters.get("shards"), session.parameters.get("trials_per_shard")
+    if shards is None and each is None and session.executor == "local":
+        shards = _at_once(session)
+    return partition(trials, shards=shards, trials_per_shard=each)
+
+
+def _at_once(session: Session) -> int:
+    wanted: int = session.parameters.get("n_jobs") or local.cores()
+    return wanted
+
+
+def _execute(session: Session, part: Part) -> bool:
+    """Run the shards of a new part; return False when they were submitted and left alone."""
+    shards = sorted({trial.shard for trial in part.trials})
+    log.info("%d trials in %d shards: %s", len(part.trials), len(shards), session.sweep.root)
+    if session.executor == "local":
+        threads = session.parameters.get("cpus_per_task") or 1
+        intent = intents.Intent.new("local", shards, threads)
+        local.run(session.sweep, session.sweep_id, intent, at_once=_at_once(session), trials=len(part.trials))
+        return True
+    array, steward = slurm.submit(session.sweep, session.sweep_id, shards, session.parameters)
+    log.info("Submitted array job %s; job %s collects when it is over.", array, steward)
+    if session.parameters.get("detach"):
+        log.info("Collect at any time: hpc-sweep collect %s", session.sweep.root)
+        return False
+    slurm.wait([array], session.parameters.get("poll_seconds") or slurm.POLL_SECONDS)
+    return True
+
+
+def _read_back(session: Session, batch: Sequence[Composed]) -> list[JobReturn]:
+    """Collect, tell the result, and build what Hydra's sweeper expects from the plan and the logs."""
+    state = ledger.read_ledger(session.sweep, over=_shards(session))
+    decision = collect(session.sweep, over=_shards(session))
+    log.info("%s", summary(session.sweep, decision))
+    rows = {row.trial.id: row for row in state.rows}
+    given = [returns.job_return(job, rows[job.trial.id]) for job in batch]
+    if any(map(returns.failed, given)):
+        note_failure(session.sweep_id)
+    return given
+
+
+def _shards(session: Session) -> list[int]:
+    return read_plan(session.sweep.plan, sweep=session.sweep_id).shards
+
+
+def _preview(session: Session, batch: Sequence[Composed]) -> str:
+    sizes = _sizes(session, len(batch))
+    lines = [f"Run {job.trial.number}: {' '.join(job.trial.overrides)}" for job in batch]
+    lines += [f"{len(batch)} trials in {len(sizes)} shards of {' '.join(map(str, sizes))}; nothing was written."]
+    if session.executor == "slurm":
+        lines += ["", slurm.preview(session.sweep, range(1, len(sizes) + 1), session.parameters)]
+    return "\n".join(lines)
+
+
+def _code_root(session: Session) -> Path:
+    """Return where the app's code lies: the folder of its first configuration source on disk, else the start folder."""
+    sources = session.config.hydra.runtime.config_sources
+    found = [source.path for source in sources if source.schema == "file" and Path(source.path).is_dir()]
+    return Path(found[0] if found else session.config.hydra.runtime.cwd)
+
+
+def refuse_detached_sweeper(config: DictConfig, parameters: Mapping[str, Any]) -> None:
+    """Refuse a launcher that returns nothing for a sweeper that learns from results."""
+    target = config.hydra.sweeper.get("_target_", "")
+    if parameters.get("detach") and not target.endswith("BasicSweeper"):
+        raise UserError(
+            f"{target.rpartition('.')[2]} reads results, and a detached launcher returns before there are any.",
+            next_step="Type hydra.launcher.detach=false, which waits for the jobs.",
+        )

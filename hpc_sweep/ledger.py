@@ -1,0 +1,177 @@
+"""From the logs of a sweep to its state: who it is, what was planned, and where each trial stands.
+
+Among the outcomes of a trial the first in its shard's log stands; a failure is a note that any outcome outranks.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from hpc_sweep import paths, records
+from hpc_sweep.errors import CorruptRecordError, ForeignSweepError
+from hpc_sweep.objective import Objective
+from hpc_sweep.plan import Plan, read_plan
+from hpc_sweep.trial import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+    from pathlib import Path
+
+    from hpc_sweep.records import Entry
+    from hpc_sweep.trial import Trial
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What `sweep.json` says, written once when the sweep took its folder."""
+
+    sweep: str
+    objective: Objective
+    base: str
+    code: Mapping[str, Any]
+    data: str
+    versions: Mapping[str, str]
+    created: str
+    log_mode: str = "link"
+
+
+@dataclass
+class ShardState:
+    """What the log and the attempts of one shard say."""
+
+    results: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    failures: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    late: list[Mapping[str, Any]] = field(default_factory=list)
+    last: int = 0
+    attempt: int = 0
+    ended: bool = False
+    started: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Row:
+    """A planned trial and where it stands."""
+
+    trial: Trial
+    status: Status
+    result: Mapping[str, Any] | None
+    failure: Mapping[str, Any] | None
+    attempt: int
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """The state of a sweep at one moment; `inputs` is the highest number that was read of each log."""
+
+    identity: Identity
+    plan: Plan
+    rows: tuple[Row, ...]
+    late: tuple[Mapping[str, Any], ...]
+    problems: tuple[str, ...]
+    inputs: Mapping[str, int]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many trials have each status; all statuses are named."""
+        found = Counter(row.status for row in self.rows)
+        return {status.value: found[status] for status in Status}
+
+
+def write_identity(sweep: paths.Sweep, identity: Identity) -> bool:
+    """Take the folder for a sweep; return False when another sweep has it."""
+    body = {**vars(identity), "objective": identity.objective.as_json(), "schema": records.SCHEMA}
+    return records.publish(sweep.identity, records.canonical(body) + "\n")
+
+
+def read_identity(sweep: paths.Sweep) -> Identity:
+    """Read `sweep.json`; raise ForeignSweepError where there is none."""
+    if not sweep.identity.is_file():
+        raise ForeignSweepError(
+            "This folder is no sweep: it has no sweep.json.",
+            where=f"Folder: {sweep.root}",
+            next_step="Give the folder that a sweep printed, for example outputs/task11/<stamp>.",
+        )
+    body = records.read_json(sweep.identity)
+    try:
+        fields = {name: body[name] for name in Identity.__dataclass_fields__ if name != "objective"}
+        return Identity(**fields, objective=Objective.parse(body["objective"]))
+    except (KeyError, TypeError) as error:
+        raise CorruptRecordError("sweep.json lacks what it must say.", where=f"{sweep.identity}: {error}") from None
+
+
+def read_ledger(sweep: paths.Sweep, *, over: Collection[int] = ()) -> Ledger:
+    """Read every log of a sweep. `over` are the shards whose jobs are known to have ended."""
+    identity = read_identity(sweep)
+    plan = read_plan(sweep.plan, sweep=identity.sweep)
+    problems: list[str] = []
+    shards = {number: read_shard(sweep, identity.sweep, number, problems) for number in plan.shards}
+    rows = tuple(_row(trial, shards[trial.shard], trial.shard in over) for trial in plan.trials)
+    inputs = {"plan": len(plan.parts)} | {f"shards/{number:04d}": state.last for number, state in shards.items()}
+    late = tuple(result for state in shards.values() for result in state.late)
+    return Ledger(identity, plan, rows, late, tuple(problems), inputs)
+
+
+def read_shard(sweep: paths.Sweep, sweep_id: str, number: int, problems: list[str]) -> ShardState:
+    """Read the log of one shard; an entry that cannot be read is named in `problems`."""
+    state = ShardState()
+    attempts = sweep.attempts(number)
+    if attempts:
+        state.attempt = attempts[-1].number
+        state.started = started(attempts[-1].progress)
+    for entry in _readable(sweep.shard(number), sweep_id, problems):
+        _take(state, entry)
+    return state
+
+
+def started(progress: Path) -> frozenset[str]:
+    """Return the ids of the trials that an attempt has begun."""
+    return frozenset(line["trial"] for line in records.read_lines(progress))
+
+
+def status(row: ShardState, trial: str, *, over: bool) -> Status:
+    """Decide where a trial stands; `over` says that its shard's job is known to have ended.
+
+    ::
+
+        outcome in the log          that outcome
+        failure in the log          failed
+        job over, or attempt ended  lost
+        begun by the open attempt   running
+        otherwise                   planned
+    """
+    if trial in row.results:
+        return Status(row.results[trial]["outcome"])
+    if trial in row.failures:
+        return Status.FAILED
+    if over or row.ended:
+        return Status.LOST
+    return Status.RUNNING if trial in row.started else Status.PLANNED
+
+
+def _row(trial: Trial, shard: ShardState, over: bool) -> Row:
+    result, failure = shard.results.get(trial.id), shard.failures.get(trial.id)
+    return Row(trial, status(shard, trial.id, over=over), result, failure, shard.attempt)
+
+
+def _readable(log: Path, sweep_id: str, problems: list[str]) -> Iterator[Entry]:
+    try:
+        yield from records.read(log, sweep=sweep_id)
+    except CorruptRecordError as error:
+        problems.append(str(error))
+
+
+def _take(state: ShardState, entry: Entry) -> None:
+    state.last = entry.number
+    if entry.kind is records.Kind.END:
+        state.ended = entry.body["attempt"] == state.attempt
+        return
+    for result in entry.body.get("results", ()):
+        trial = result["trial"]
+        if result["outcome"] is None:
+            state.failures[trial] = result
+        elif trial in state.results:
+            state.late.append(result)
+        else:
+            state.results[trial] = result

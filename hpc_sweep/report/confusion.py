@@ -1,0 +1,78 @@
+"""The confusion matrix of the winner, where its trials left one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import altair as alt
+
+from hpc_sweep.analysis.alarms import runs
+from hpc_sweep.report.drawing import BASE, INK, Picture, data
+from hpc_sweep.space import is_number
+
+if TYPE_CHECKING:
+    from hpc_sweep.analysis.decision import Winner
+    from hpc_sweep.analysis.table import Evidence
+    from hpc_sweep.report.drawing import Chart
+
+Matrix = list[list[float]]
+
+_CLASSES = 60
+_CLASSES_WITH_COUNTS = 20
+
+
+def confusion_matrix(evidence: Evidence, winner: Winner, file: str) -> Picture | None:
+    """Return the matrix summed over the winner's replicates, or None when there is none that can be drawn."""
+    split = evidence.objective.metric.partition("/")[0]
+    picked = [one for one in evidence.scored if one.trial.number in winner.trials]
+    found = [(one, matrix) for one in picked if (matrix := square(one.extras.get(f"{split}/confusion")))]
+    found = [pair for pair in found if len(pair[1]) == len(found[0][1])]
+    if not found or len(found[0][1]) > _CLASSES:
+        return None
+    total = _sum([matrix for _, matrix in found])
+    summed = runs([one.trial.number for one, _ in found]) + (" summed" if len(found) > 1 else "")
+    n = f"n = {sum(map(sum, total)):g} predictions"
+    caption = f"Rows: true classes; columns: predicted; colour: share of its row. {summed}, last epoch, {n}."
+    chart = _heat_map(total, class_names(found[0][0].extras.get("classes"), len(total)))
+    return Picture(file, f"Confusion matrix of the pick on {split}", caption, chart)
+
+
+def square(value: object) -> Matrix | None:
+    """Return a matrix of counts if that is what the value is, else None: extras may be anything."""
+    if not isinstance(value, list) or not value:
+        return None
+    whole = all(isinstance(row, list) and len(row) == len(value) and all(map(_is_count, row)) for row in value)
+    return value if whole else None
+
+
+def class_names(value: object, count: int) -> list[str]:
+    """Return the names of the classes, or their numbers where there are no different names for all of them."""
+    names = [str(name) for name in value] if isinstance(value, list) else []
+    return names if len(set(names)) == count == len(names) else [str(index) for index in range(count)]
+
+
+def _is_count(value: object) -> bool:
+    return is_number(value) and value >= 0  # type: ignore[operator]
+
+
+def _sum(matrices: list[Matrix]) -> Matrix:
+    return [[sum(cells) for cells in zip(*rows, strict=True)] for rows in zip(*matrices, strict=True)]
+
+
+def _heat_map(matrix: Matrix, names: list[str]) -> Chart:
+    rows: list[dict[str, Any]] = [
+        {"true": names[i], "predicted": names[j], "count": count, "share": count / (sum(row) or 1)}
+        for i, row in enumerate(matrix)
+        for j, count in enumerate(row)
+    ]
+    axis = alt.Axis(title="predicted", orient="top", labelAngle=-45, labelLimit=120)
+    x = alt.X("predicted:N", sort=names, axis=axis)
+    y = alt.Y("true:N", sort=names, axis=alt.Axis(title="true", labelLimit=120))
+    shade = alt.Color("share:Q", scale=alt.Scale(range=["#f1f5f8", BASE], domain=[0, 1]), legend=None)
+    ink = alt.condition("datum.share > 0.7", alt.value("white"), alt.value(INK))
+    cells = alt.Chart(data(rows)).mark_rect(stroke="white", strokeWidth=1).encode(x=x, y=y, color=shade)
+    some = data([row for row in rows if row["count"]])
+    counts = alt.Chart(some).mark_text(fontSize=11).encode(x=x, y=y, text="count:Q", color=ink)
+    small = len(names) <= _CLASSES_WITH_COUNTS
+    step = alt.Step(34 if small else 14)
+    return alt.layer(*([cells, counts] if small else [cells])).properties(width=step, height=step)

@@ -1,0 +1,85 @@
+"""`decision/winner/optimized.yaml`: the winning trial's task configuration as a member of a Hydra config group."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from hpc_sweep import records
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hpc_sweep import paths
+    from hpc_sweep.analysis.decision import Decision
+    from hpc_sweep.ledger import Ledger
+    from hpc_sweep.trial import Trial
+
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quote every text that any YAML reader could take for something else.
+
+    OmegaConf reads more texts as numbers (``1e-3``) than PyYAML writes with quotes.
+    """
+
+    def ignore_aliases(self, data: object) -> bool:
+        """Write equal parts out: an alias is no text that people can edit."""
+        del data
+        return True
+
+
+def _represent(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if _PLAIN.fullmatch(text) else '"')
+
+
+_Dumper.add_representer(str, _represent)
+
+
+def winning_trial(ledger: Ledger, decision: Decision) -> Trial | None:
+    """Return the first of the winner's trials: the one whose configuration, replicate included, is carried on."""
+    if decision.winner is None:
+        return None
+    return next(trial for trial in ledger.plan.trials if trial.number == decision.winner.trials[0])
+
+
+def winning_configuration(ledger: Ledger, decision: Decision) -> dict[str, Any] | None:
+    """Return the whole task configuration of the winning trial, unresolved, or None without a winner."""
+    trial = winning_trial(ledger, decision)
+    return ledger.plan.part_of(trial).configuration(trial) if trial else None
+
+
+def write_winner(sweep: paths.Sweep, ledger: Ledger, decision: Decision) -> None:
+    """Replace `optimized.yaml`, or remove it when there is no winner."""
+    trial, content = winning_trial(ledger, decision), winning_configuration(ledger, decision)
+    if trial is None or content is None:
+        sweep.optimized.unlink(missing_ok=True)
+    else:
+        records.replace(sweep.optimized, optimized_yaml(content, provenance(ledger, decision, trial)))
+
+
+def provenance(ledger: Ledger, decision: Decision, trial: Trial) -> list[str]:
+    """Return where the configuration comes from, a line for each fact."""
+    assert decision.winner is not None
+    objective, winner = decision.objective, decision.winner
+    return [
+        f"Sweep {ledger.identity.sweep}, Run {trial.number} (trial {trial.id}).",
+        f"{objective['metric']} = {winner.mean!r} at the {objective['at']} epoch, mean of n = {winner.n}.",
+        f"Verdict: {decision.verdict}; its rule stands in decision.json.",
+    ]
+
+
+def optimized_yaml(content: Mapping[str, Any], comments: list[str]) -> str:
+    """Return the file's text; what Hydra and OmegaConf read back is equal to `content`, types included."""
+    head = ["# @package _global_", *(f"# {_one_line(comment)}" for comment in comments)]
+    body = yaml.dump(
+        dict(content), Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=False, width=2**20
+    )
+    return "\n".join(head) + "\n" + body
+
+
+def _one_line(text: str) -> str:
+    return text.encode("unicode_escape").decode("ascii")

@@ -1,0 +1,65 @@
+"""What every array task runs: ``python -m hpc_sweep.shard <sweep> <intent>``; its index tells it which shard it is."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import os
+import sys
+from pathlib import Path
+
+from hpc_sweep import ledger, paths
+from hpc_sweep.cluster import intent as intents
+from hpc_sweep.compose import form
+from hpc_sweep.errors import SweepError, UserError
+from hpc_sweep.plan import read_plan
+from hpc_sweep.runtime.supervisor import Shard, supervise
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Train what one shard owes; the exit status is 1 when a trial failed, 4 when a newer attempt took over."""
+    given = _parser().parse_args(arguments)
+    try:
+        return _run(paths.Sweep(given.sweep.resolve()), given.intent, _index(given.index))
+    except SweepError as error:
+        print(error, file=sys.stderr)  # noqa: T201 because this is the job's log
+        return error.exit_status
+
+
+def _run(sweep: paths.Sweep, number: int, index: int) -> int:
+    identity = ledger.read_identity(sweep)
+    intent = intents.read(sweep, identity.sweep, number)
+    plan = read_plan(sweep.plan, sweep=identity.sweep)
+    shard = intent.shards[index]
+    sys.path[:] = [*intent.python_path, *(entry for entry in sys.path if entry not in intent.python_path)]
+    os.chdir(intent.folder)
+    work = Shard(sweep, identity.sweep, shard, plan.shard(shard), intent.threads)
+    return supervise(work, functools.partial(form.loader, sweep, plan))
+
+
+def _index(given: int | None) -> int:
+    if given is not None:
+        return given
+    task = os.environ.get("SLURM_ARRAY_TASK_ID")
+    if task is None:
+        raise UserError(
+            "Which shard of the submission is meant is not known.",
+            next_step="Type --index 0 for its first shard; Slurm's array tasks know theirs.",
+        )
+    return int(task)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m hpc_sweep.shard",
+        description=__doc__,
+        epilog="example: python -m hpc_sweep.shard outputs/task11/2026-01-02T10-00-00Z 1 --index 0",
+    )
+    parser.add_argument("sweep", type=Path, help="the sweep's folder")
+    parser.add_argument("intent", type=int, help="the number of the submission in <sweep>/submissions")
+    parser.add_argument("--index", type=int, help="which of its shards, from 0 (default: SLURM_ARRAY_TASK_ID)")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

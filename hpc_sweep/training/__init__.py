@@ -1,0 +1,1 @@
+"""The home of torch: how one trial trains, and nothing about where."""

@@ -1,0 +1,88 @@
+"""What a task gives to the trainer: ordinary PyTorch for one trial.
+
+``N`` items, ``B`` items of a batch, ``C`` classes. A configuration is a resolved, read-only ``DictConfig``; of it the
+trainer itself reads ``seed``, ``epochs``, ``batch_size`` and ``identity.exclude``. A task keeps no state between calls
+but the cache of its data, so that the trials of one process may share it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import torch
+    from omegaconf import DictConfig
+    from torch import Tensor, nn
+    from torch.optim import Optimizer
+    from torch.optim.lr_scheduler import LRScheduler
+
+
+@dataclass(frozen=True)
+class Split:
+    """The items of one part of the data, on the device: ``x`` (N, ...) as stored, ``y`` (N, ...)."""
+
+    x: Tensor
+    y: Tensor
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a trial trains and is judged on; ``fingerprint`` is a digest of the content that it was made from."""
+
+    train: Split
+    val: Split
+    classes: tuple[str, ...]
+    fingerprint: str
+
+
+class Tally(Protocol):
+    """What is counted of a model's outputs; tallies of batches add up to the tally of an epoch, on the device."""
+
+    def __add__(self, other: Self) -> Self:
+        """Return the tally of both batches, this one's items first."""
+
+    def metrics(self) -> dict[str, float]:
+        """Return the metrics that both splits report, by name without the split."""
+
+    def by_class(self, classes: tuple[str, ...]) -> dict[str, float]:
+        """Return further metrics, one for each class, reported of the validation items."""
+
+    def details(self) -> dict[str, Any]:
+        """Return what is kept of the last epoch's validation items beside the metrics, as JSON."""
+
+
+class Task(Protocol):
+    """One experiment: its data, its model, and how that is trained and judged."""
+
+    def data(self, cfg: DictConfig, device: torch.device) -> Data:
+        """Return the data on the device; loaded once in a process for each value of the data's part of ``cfg``."""
+
+    def model(self, cfg: DictConfig) -> nn.Module:
+        """Return a freshly initialised model on the CPU; random numbers come from the global generator."""
+
+    def inputs(self, x: Tensor, cfg: DictConfig, generator: torch.Generator | None = None) -> Tensor:
+        """Turn stored items (B, ...) into what the model takes; augment them when a generator is given.
+
+        The generator is always a CPU's, so that augmentation is the same on every device.
+        """
+
+    def loss(self, out: Tensor, y: Tensor, cfg: DictConfig) -> Tensor:
+        """Return the scalar that training minimises, without any penalty on the weights."""
+
+    def penalty(self, params: Mapping[str, Tensor], cfg: DictConfig) -> Tensor | None:
+        """Return the scalar that training adds to the loss, or None where nothing is added."""
+
+    def optimizer(self, params: Mapping[str, Tensor], cfg: DictConfig) -> Optimizer:
+        """Return the optimizer of the named parameters."""
+
+    def scheduler(self, optimizer: Optimizer, cfg: DictConfig) -> LRScheduler | None:
+        """Return the schedule of the learning rate, stepped once an epoch, or None for a constant one."""
+
+    def tally(self, out: Tensor, y: Tensor, cfg: DictConfig) -> Tally:
+        """Count what the metrics need of one batch, without waiting for the device."""

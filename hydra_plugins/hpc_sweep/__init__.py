@@ -1,0 +1,1 @@
+"""Where Hydra finds the launchers and the recorder of hpc_sweep."""

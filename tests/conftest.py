@@ -1,0 +1,60 @@
+"""What every test may use."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def require(present, what, remedy):
+    """Skip a test on a laptop that lacks an external part, and fail it in CI, where the part belongs."""
+    if present:
+        return
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"{what} is missing in CI: {remedy}")
+    pytest.skip(f"{what} is missing: {remedy}")
+
+
+@pytest.fixture
+def shared_data():
+    """Return the folder of data that lies beside the repository in CI."""
+    folder = ROOT.parent / "shared" / "data"
+    require(folder.is_dir(), "the shared test data", f"put them into {folder}")
+    return folder
+
+
+@pytest.fixture
+def run_python(tmp_path):
+    """Run the tests' own Python in a folder of its own, as a shell would."""
+
+    def run(*arguments, cwd=tmp_path, env=None, check=False):
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", **(env or {})}
+        return subprocess.run(
+            [sys.executable, *map(str, arguments)], cwd=cwd, env=environment, capture_output=True, text=True, check=check
+        )
+
+    return run
+
+
+@pytest.fixture
+def need():
+    """Name a program that the test needs."""
+
+    def check(program, remedy):
+        require(shutil.which(program) is not None, program, remedy)
+
+    return check
+
+
+def pytest_collection_modifyitems(items):
+    """Skip what needs a GPU where there is none; that is no failure in CI, which has none."""
+    if shutil.which("nvidia-smi"):
+        return
+    for item in items:
+        if item.get_closest_marker("gpu"):
+            item.add_marker(pytest.mark.skip(reason="no CUDA device"))
