@@ -307,3 +307,15 @@ def test_nothing_to_train_is_refused(toy, config, key, value):
     """No epochs or empty batches are a mistake of the call."""
     with pytest.raises(UserError, match=f"Type {key}=1"):
         run(toy, config(**{key: value}))
+
+
+@pytest.mark.gpu
+def test_a_gpu_trains_and_resumes_the_same_trial(toy, config, recorder, tmp_path):
+    """On a GPU a trial has the same metrics by name, says which card it was, and goes on from its checkpoint."""
+    cuda = torch.device("cuda")
+    result = fit(toy, config(), recorder(tmp_path), cuda)
+    (tmp_path / "epoch-000004.ckpt").unlink()
+
+    assert result.device.startswith("cuda (")
+    assert result.metrics.keys() == run(toy, config()).metrics.keys()
+    assert fit(toy, config(), recorder(tmp_path), cuda).epochs == 4
