@@ -36,7 +36,12 @@ def run_python(tmp_path):
     def run(*arguments, cwd=tmp_path, env=None, check=False):
         environment = {**os.environ, "OMP_NUM_THREADS": "1", **(env or {})}
         return subprocess.run(
-            [sys.executable, *map(str, arguments)], cwd=cwd, env=environment, capture_output=True, text=True, check=check
+            [sys.executable, *map(str, arguments)],
+            cwd=cwd,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=check,
         )
 
     return run

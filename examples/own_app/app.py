@@ -25,7 +25,7 @@ def fit(cfg: DictConfig) -> float:
     slope = 0.0
     for _ in range(cfg.steps):
         slope -= cfg.lr * sum(2 * (slope * x - y) * x for x, y in training) / cfg.points
-    return sum((slope * x - y) ** 2 for x, y in fresh) / cfg.points
+    return float(sum((slope * x - y) ** 2 for x, y in fresh) / cfg.points)
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ def swept(devcluster, tmp_path_factory):
     folder = base / "sweep"
     overrides = (*GRID, *SMALL, *ON_DEVCLUSTER, "hydra.launcher.trials_per_shard=2", f"hydra.sweep.dir={folder}")
     submit(devcluster, "sweep.sbatch", *overrides, partition="cpu", log=base / "sweep.log")
-    wait_for(lambda: (folder / "submissions" / "000002.json").exists(), "the array is submitted", 90)
+    wait_for((folder / "submissions" / "000002.json").exists, "the array is submitted", 90)
     wait_for(lambda: is_over(devcluster), "every job is over", 240)
     return folder
 
@@ -115,7 +115,12 @@ def test_a_launcher_that_waits_gives_its_results_to_hydra(devcluster, tmp_path):
 
 def test_a_refused_submission_is_one_sentence(devcluster, tmp_path):
     """A partition that does not exist."""
-    overrides = ("model.dropout=0.3,0.5", *SMALL, "hydra.launcher.partition=nowhere", f"hydra.sweep.dir={tmp_path / 's'}")
+    overrides = (
+        "model.dropout=0.3,0.5",
+        *SMALL,
+        "hydra.launcher.partition=nowhere",
+        f"hydra.sweep.dir={tmp_path / 's'}",
+    )
 
     done = devcluster.run(
         sys.executable, "jobs/train.py", "-m", *overrides, "hydra/launcher=sharded_slurm", cwd=ROOT, check=False

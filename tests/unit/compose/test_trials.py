@@ -25,7 +25,9 @@ def trial(*overrides, fixed=()):
 
 def test_swept_values_have_their_types():
     """Numbers are numbers, a config group's choice is its name, and a list is a list."""
-    job = trial("model.dropout=0.3", "epochs=3", "optimizer=sgd", "optimizer.nesterov=false", "model.channels=[4,8,8,8]")
+    job = trial(
+        "model.dropout=0.3", "epochs=3", "optimizer=sgd", "optimizer.nesterov=false", "model.channels=[4,8,8,8]"
+    )
 
     assert job.trial.params == {
         "model.dropout": 0.3,
