@@ -146,32 +146,39 @@ def test_a_failing_trial_gives_exit_status_one_and_the_others_count(tmp_path):
     assert "device=cuda" in (folder / "decision" / "report.md").read_text()
 
 
-def test_the_production_run_keeps_what_the_sweep_promised_and_resumes_after_a_kill(swept):
+def test_the_production_run_keeps_what_the_sweep_promised_and_resumes_after_a_kill(swept, tmp_path):
     """Killed in the middle, the same command goes on, and ends as if nothing had happened."""
-    calm = job("production.py", f"sweep='{swept}'", "epochs=6", "batch_size=48")
-    assert calm.returncode == 0, calm.stderr
-    assert "promised by the sweep" in calm.stdout
-    (folder,) = (swept / "production").iterdir()
-    expected = json.loads((folder / "result.json").read_text())
-    folder.rename(swept / "calm")
+    calm, cut = (Path(shutil.copytree(swept, tmp_path / name)) for name in ("calm", "cut"))
+    overrides = ("epochs=6", "batch_size=48")
+    done = job("production.py", f"sweep={calm}", *overrides)
+    assert done.returncode == 0, done.stderr
+    assert "promised by the sweep" in done.stdout
 
     process = subprocess.Popen(
-        [sys.executable, ROOT / "jobs" / "production.py", f"sweep='{swept}'", "epochs=6", "batch_size=48"],
+        [sys.executable, ROOT / "jobs" / "production.py", f"sweep={cut}", *overrides],
         cwd=ROOT,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    wait_for(lambda: list(Path(swept).glob("production/*/checkpoints/*.ckpt")), seconds=120)
+    wait_for(lambda: produced(cut, "checkpoints/*.ckpt"), seconds=120)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert not list(Path(swept).glob("production/*/result.json"))
-    resumed = job("production.py", f"sweep='{swept}'", "epochs=6", "batch_size=48")
+    assert not produced(cut, "result.json")
+    resumed = job("production.py", f"sweep={cut}", *overrides)
 
     assert resumed.returncode == 0, resumed.stderr
-    found = json.loads((folder / "result.json").read_text())
+    (expected,), (found,) = (
+        [json.loads(path.read_text()) for path in produced(one, "result.json")] for one in (calm, cut)
+    )
     assert found["curves"] == expected["curves"]
     assert found["extras"]["val/confusion"] == expected["extras"]["val/confusion"]
+
+
+def produced(sweep, name):
+    """Return the files of the production run with 6 epochs."""
+    folders = [path.parent for path in sweep.glob("production/*/config.yaml") if "epochs: 6" in path.read_text()]
+    return [path for folder in folders for path in folder.glob(name)]
 
 
 def test_the_production_run_repeats_the_winning_trial_and_goes_further(swept):

@@ -8,8 +8,19 @@ from hydra.test_utils.launcher_common_tests import (
     IntegrationTestSuite,
     LauncherTestSuite,
 )
+from hydra.version import VersionBase, __compat_version__
 
 from hydra_plugins.hpc_sweep.launcher import ShardedLauncher
+
+
+@pytest.fixture(autouse=True)
+def as_in_a_fresh_process():
+    """Undo what other tests told Hydra of its version: the suites expect its default."""
+    base = VersionBase.instance()
+    before, base.version_base = base.version_base, __compat_version__
+    yield
+    base.version_base = before
+
 
 AS_HYDRA_EXPECTS = ["hydra.launcher.detach=false", "hydra.launcher.existing=anew"]
 
