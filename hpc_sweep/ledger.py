@@ -101,13 +101,16 @@ def read_identity(sweep: paths.Sweep) -> Identity:
         raise CorruptRecordError("sweep.json lacks what it must say.", where=f"{sweep.identity}: {error}") from None
 
 
-def read_ledger(sweep: paths.Sweep, *, over: Collection[int] = ()) -> Ledger:
-    """Read every log of a sweep. `over` are the shards whose jobs are known to have ended."""
+def read_ledger(sweep: paths.Sweep, *, over: Collection[int] = (), held: Collection[int] = ()) -> Ledger:
+    """Read every log of a sweep.
+
+    `over` are the shards whose jobs are known to have ended, `held` those that wait until a person acts.
+    """
     identity = read_identity(sweep)
     plan = read_plan(sweep.plan, sweep=identity.sweep)
     problems: list[str] = []
     shards = {number: read_shard(sweep, identity.sweep, number, problems) for number in plan.shards}
-    rows = tuple(_row(trial, shards[trial.shard], trial.shard in over) for trial in plan.trials)
+    rows = tuple(_row(trial, shards[trial.shard], trial.shard in over, trial.shard in held) for trial in plan.trials)
     inputs = {"plan": len(plan.parts)} | {f"shards/{number:04d}": state.last for number, state in shards.items()}
     late = tuple(result for state in shards.values() for result in state.late)
     return Ledger(identity, plan, rows, late, tuple(problems), inputs)
@@ -130,13 +133,14 @@ def started(progress: Path) -> frozenset[str]:
     return frozenset(line["trial"] for line in records.read_lines(progress))
 
 
-def status(row: ShardState, trial: str, *, over: bool) -> Status:
+def status(row: ShardState, trial: str, *, over: bool, held: bool = False) -> Status:
     """Decide where a trial stands; `over` says that its shard's job is known to have ended.
 
     ::
 
         outcome in the log          that outcome
         failure in the log          failed
+        its shard is held           held
         job over, or attempt ended  lost
         begun by the open attempt   running
         otherwise                   planned
@@ -145,14 +149,16 @@ def status(row: ShardState, trial: str, *, over: bool) -> Status:
         return Status(row.results[trial]["outcome"])
     if trial in row.failures:
         return Status.FAILED
+    if held:
+        return Status.HELD
     if over or row.ended:
         return Status.LOST
     return Status.RUNNING if trial in row.started else Status.PLANNED
 
 
-def _row(trial: Trial, shard: ShardState, over: bool) -> Row:
+def _row(trial: Trial, shard: ShardState, over: bool, held: bool) -> Row:
     result, failure = shard.results.get(trial.id), shard.failures.get(trial.id)
-    return Row(trial, status(shard, trial.id, over=over), result, failure, shard.attempt)
+    return Row(trial, status(shard, trial.id, over=over, held=held), result, failure, shard.attempt)
 
 
 def _readable(log: Path, sweep_id: str, problems: list[str]) -> Iterator[Entry]:

@@ -143,14 +143,21 @@ def append(  # noqa: PLR0913 because an entry says all of this about itself
     attempt: str = "",
     part: Mapping[str, Any] | None = None,
     rows: Sequence[Mapping[str, Any]] | None = None,
+    at: int | None = None,
 ) -> int:
-    """Append an entry to a log and return its number; `rows` make it a ``.jsonl``."""
+    """Append an entry to a log and return its number; `rows` make it a ``.jsonl``.
+
+    With ``at`` the entry is written under this number or not at all: 0 says that somebody else took it, and that what
+    was decided from the log before must be decided again.
+    """
     lines = [canonical(row) for row in rows or ()]
     head = {"schema": SCHEMA, "kind": kind, "sweep": sweep, "attempt": attempt, "part": part}
     text = "\n".join([canonical({**head, "sha256": _checksum(body, lines), "body": body}), *lines]) + "\n"
     suffix = ".json" if rows is None else ".jsonl"
-    number = last_number(log) + 1
+    number = last_number(log) + 1 if at is None else at
     while not publish(log / f"{number:06d}{suffix}", text):
+        if at is not None:
+            return 0
         number += 1
     return number
 
