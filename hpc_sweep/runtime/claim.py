@@ -29,7 +29,7 @@ def claim(sweep: paths.Sweep, shard: int) -> paths.Attempt:
             break
         except FileExistsError:
             attempt = sweep.attempt(shard, attempt.number + 1)
-    records.publish(attempt.claim, records.canonical(_notes()) + "\n")
+    records.publish(attempt.claim, records.canonical(notes()) + "\n")
     return attempt
 
 
@@ -49,7 +49,8 @@ def _highest(sweep: paths.Sweep, shard: int) -> int:
     return max((attempt.number for attempt in sweep.attempts(shard)), default=0)
 
 
-def _notes() -> dict[str, Any]:
+def notes() -> dict[str, Any]:
+    """Return who this process is: where it runs, since when, and in which job."""
     pid = os.getpid()
     slurm = {name: os.environ[name] for name in _SLURM_NOTES if name in os.environ}
     return {
