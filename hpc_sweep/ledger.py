@@ -13,6 +13,7 @@ from hpc_sweep import paths, records
 from hpc_sweep.errors import CorruptRecordError, ForeignSweepError
 from hpc_sweep.objective import Objective
 from hpc_sweep.plan import Plan, read_plan
+from hpc_sweep.records import canonical
 from hpc_sweep.trial import Status
 
 if TYPE_CHECKING:
@@ -123,14 +124,19 @@ def read_shard(sweep: paths.Sweep, sweep_id: str, number: int, problems: list[st
     if attempts:
         state.attempt = attempts[-1].number
         state.started = started(attempts[-1].progress)
-    for entry in _readable(sweep.shard(number), sweep_id, problems):
-        _take(state, entry)
+    extend(state, sweep.shard(number), sweep_id, problems)
     return state
+
+
+def extend(state: ShardState, log: Path, sweep_id: str, problems: list[str]) -> None:
+    """Read on in the log of one shard, from where the state stands."""
+    for entry in _readable(log, sweep_id, problems, after=state.last):
+        _take(state, entry)
 
 
 def started(progress: Path) -> frozenset[str]:
     """Return the ids of the trials that an attempt has begun."""
-    return frozenset(line["trial"] for line in records.read_lines(progress))
+    return frozenset(line["trial"] for line in records.read_lines(progress) if line["event"] == "start")
 
 
 def status(row: ShardState, trial: str, *, over: bool, held: bool = False) -> Status:
@@ -139,7 +145,7 @@ def status(row: ShardState, trial: str, *, over: bool, held: bool = False) -> St
     ::
 
         outcome in the log          that outcome
-        failure in the log          failed
+        failure in the log          failed; a retryable one while its attempt goes on: as below
         its shard is held           held
         job over, or attempt ended  lost
         begun by the open attempt   running
@@ -147,7 +153,7 @@ def status(row: ShardState, trial: str, *, over: bool, held: bool = False) -> St
     """
     if trial in row.results:
         return Status(row.results[trial]["outcome"])
-    if trial in row.failures:
+    if trial in row.failures and (over or row.ended or not row.failures[trial]["error"].get("retryable", False)):
         return Status.FAILED
     if held:
         return Status.HELD
@@ -161,9 +167,9 @@ def _row(trial: Trial, shard: ShardState, over: bool, held: bool) -> Row:
     return Row(trial, status(shard, trial.id, over=over, held=held), result, failure, shard.attempt)
 
 
-def _readable(log: Path, sweep_id: str, problems: list[str]) -> Iterator[Entry]:
+def _readable(log: Path, sweep_id: str, problems: list[str], after: int) -> Iterator[Entry]:
     try:
-        yield from records.read(log, sweep=sweep_id)
+        yield from records.read(log, sweep=sweep_id, after=after)
     except CorruptRecordError as error:
         problems.append(str(error))
 
@@ -177,7 +183,7 @@ def _take(state: ShardState, entry: Entry) -> None:
         trial = result["trial"]
         if result["outcome"] is None:
             state.failures[trial] = result
-        elif trial in state.results:
-            state.late.append(result)
-        else:
+        elif trial not in state.results:
             state.results[trial] = result
+        elif canonical(state.results[trial]) != canonical(result):
+            state.late.append(result)

@@ -17,7 +17,7 @@ from hpc_sweep.compose.trials import fixed_keys, identify, task_of, with_changes
 from hpc_sweep.plan import append_part, read_plan
 from hpc_sweep.report.collect import collect
 from hpc_sweep.report.summary import summary
-from hpc_sweep.runtime.worker import failure
+from hpc_sweep.runtime.failures import of_exception
 
 if TYPE_CHECKING:
     from hydra.core.utils import JobReturn
@@ -67,6 +67,6 @@ class Recording:
         if returned.status is not JobStatus.COMPLETED:
             note_failure(self._id)
             error = returned._return_value  # noqa: SLF001 because the property would raise it
-            return failure("exception", f"{type(error).__name__}: {error}")
+            return of_exception(error).fields(tries=1, retries=0)
         fields: dict[str, Any] = records.read_json(Path(config.hydra.runtime.output_dir) / RESULT)
         return fields

@@ -76,7 +76,7 @@ def test_every_trial_of_a_calm_shard_has_its_outcome(sweep):
     [
         (raise_error, "exception"),
         (lambda: os.kill(os.getpid(), signal.SIGKILL), "signal 9"),
-        (lambda: os.kill(os.getpid(), signal.SIGALRM), "signal 14"),
+        (lambda: os.kill(os.getpid(), signal.SIGVTALRM), "signal 26"),
         (lambda: os._exit(137), "exit 137"),
         (lambda: sys.exit(3), "exit"),
     ],
