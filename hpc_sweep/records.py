@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from hpc_sweep.errors import CorruptRecordError
+from hpc_sweep.errors import CorruptRecordError, ForeignSweepError
 from hpc_sweep.paths import ENTRY
 
 if TYPE_CHECKING:
@@ -165,13 +165,17 @@ def append(  # noqa: PLR0913 because an entry says all of this about itself
 def read(log: Path, *, sweep: str, after: int = 0) -> Iterator[Entry]:
     """Yield the entries of a log that follow number `after`, in order, as far as they are dense.
 
-    A hole means that an entry is not visible yet. An entry of another sweep, or one that cannot be read, raises
-    CorruptRecordError, which names it.
+    A hole means that an entry is not visible yet. One that cannot be read raises CorruptRecordError, one of another
+    sweep ForeignSweepError: then the records of two sweeps were mixed in one folder.
     """
     for number, path in _dense(log, after):
         entry = _parse_entry(number, path)
         if entry.sweep != sweep:
-            raise _corrupt(path, "it belongs to another sweep")
+            raise ForeignSweepError(
+                "The folder holds records of two sweeps.",
+                where=f"File: {path}",
+                next_step="Bring back the folder from a copy, or move the records of the other sweep away.",
+            )
         yield entry
 
 

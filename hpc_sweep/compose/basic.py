@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.utils import JobStatus
 
 from hpc_sweep import paths, records, tasks
-from hpc_sweep.compose import form, ownership, provenance
+from hpc_sweep.compose import form, ownership, provenance, snapshot
 from hpc_sweep.compose.exits import note_failure
 from hpc_sweep.compose.here import RESULT
 from hpc_sweep.compose.settings import Settings, shipped
@@ -57,11 +57,11 @@ class Recording:
 
     def _own(self, job: Composed, settings: Settings) -> str:
         swept = {*job.trial.params, settings.objective.replicate or ""}
-        base = ownership.base_digest(ownership.base_of(job.resolved, swept, settings.exclude))
-        code = provenance.code(Path(job.config.hydra.runtime.cwd))
+        base = ownership.base_of(job.resolved, swept, settings.exclude)
+        code = snapshot.describe(snapshot.roots(Path(job.config.hydra.runtime.cwd), self._sweep))
         data = tasks.fingerprint(job.task) if shipped(job.task) else ""
-        wanted = ownership.identity(settings, base, code, data, provenance.versions())
-        return ownership.take(self._sweep, wanted, settings).sweep
+        wanted = ownership.identity(settings, records.digest(base), code, data, provenance.versions())
+        return ownership.take(self._sweep, wanted, settings, base).sweep
 
     def _fields(self, config: DictConfig, returned: JobReturn) -> dict[str, Any]:
         if returned.status is not JobStatus.COMPLETED:
