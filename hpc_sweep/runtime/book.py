@@ -53,7 +53,7 @@ class Book:
         self._completed: set[str] = set()
         self.failed: set[str] = set()
 
-    def history(self, *, again: bool = False) -> History:
+    def history(self, *, again: str = "") -> History:
         """Publish what predecessors finished, and return all that is known of this shard."""
         history = recall(self._state, [*read_past(self.earlier), Past(again=again)])
         self._waiting += history.unpublished

@@ -36,6 +36,15 @@ def adopt(own: paths.Attempt, earlier: Sequence[paths.Attempt], trial: str) -> N
         _link(found[name], folder / name)
 
 
+def reached(attempt: paths.Attempt) -> dict[str, int]:
+    """Return up to which epoch an attempt has checkpoints, by trial."""
+    try:
+        folders = list(attempt.checkpoints("").iterdir())
+    except OSError:
+        return {}
+    return {folder.name: max((_epoch(path.name) for path in _kept(folder)), default=0) for folder in folders}
+
+
 def remove(attempts: Iterable[paths.Attempt], trials: Iterable[str]) -> None:
     """Remove the checkpoints of trials that have an outcome from the folders of attempts."""
     folders = [attempt for attempt in attempts if attempt.checkpoints("").is_dir()]

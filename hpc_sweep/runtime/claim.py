@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 _SLURM_NOTES = ("SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID", "SLURM_RESTART_COUNT", "SLURMD_NODENAME")
 
 
-def claim(sweep: paths.Sweep, shard: int, *, again: bool = False) -> paths.Attempt:
+def claim(sweep: paths.Sweep, shard: int, *, again: str = "") -> paths.Attempt:
     """Make the next attempt of a shard; from now on every older one is superseded.
 
-    ``again`` says that a person wants failures to be tried again, with all their tries.
+    ``again`` is the token of a submission by which a person wants failures to be tried again, with all their tries.
     """
     sweep.shard(shard).mkdir(parents=True, exist_ok=True, mode=0o700)
     attempt = sweep.attempt(shard, _highest(sweep, shard) + 1)

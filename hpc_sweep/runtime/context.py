@@ -55,7 +55,7 @@ class Watched:
     stop
         Raised when the machine is about to be taken away.
     save_seconds
-        How old the last checkpoint becomes before the next is due.
+        How old the last checkpoint becomes before the next is due; 0 saves after every epoch.
     """
 
     def __init__(
@@ -93,10 +93,13 @@ class Watched:
         """Save when the last checkpoint is old enough, and at once, as the last thing, when the trial is to stop."""
         stopping = self.stop_requested
         begun = time.monotonic()
-        if stopping or begun - self._saved >= max(self._save_seconds, self._cost / SAVE_SHARE):
+        if stopping or begun - self._saved >= self._interval():
             save()
             self._saved = time.monotonic()
             self._cost = self._saved - begun
             self._tell("saved", epoch=epoch, seconds=round(self._cost, 3))
         if stopping:
             raise StoppedError
+
+    def _interval(self) -> float:
+        return max(self._save_seconds, self._cost / SAVE_SHARE) if self._save_seconds else 0.0

@@ -7,12 +7,13 @@ word charges one try to the trial that it was in, unless it had got something do
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from signal import Signals
 from typing import TYPE_CHECKING, Any
 
 from hpc_sweep import records
 from hpc_sweep.errors import CorruptRecordError
+from hpc_sweep.runtime.checkpoints import reached
 from hpc_sweep.runtime.claim import alive
 
 if TYPE_CHECKING:
@@ -30,11 +31,16 @@ _EXCUSES = frozenset({"saved", "superseded"})
 
 @dataclass(frozen=True)
 class Past:
-    """The files of one earlier attempt, read back; `again` says that a person wanted failures to be tried again."""
+    """The files of one attempt, read back.
+
+    ``reached`` is the epoch of the newest checkpoint, by trial; ``again`` the token of a submission that wants failures
+    to be tried again.
+    """
 
     results: tuple[Line, ...] = ()
     progress: tuple[Line, ...] = ()
-    again: bool = False
+    reached: Mapping[str, int] = field(default_factory=dict)
+    again: str = ""
     alive: bool = False
 
 
@@ -62,8 +68,10 @@ def recall(state: ShardState, pasts: Sequence[Past]) -> History:
     """Judge the past of a shard from its log and its attempts' files."""
     newly: dict[str, Line] = {}
     tries, interruptions, last = Counter[str](), Counter[str](), dict(state.failures)
+    asked, newest = {""}, dict[str, int]()
     for past in pasts:
-        if past.again:
+        if past.again not in asked:  # once for each submission: a requeue of it is no new wish
+            asked.add(past.again)
             tries.clear()
             interruptions.clear()
             last.clear()
@@ -73,7 +81,9 @@ def recall(state: ShardState, pasts: Sequence[Past]) -> History:
                 last[line["trial"]] = line
             elif line["trial"] not in state.results:
                 newly.setdefault(line["trial"], line)
-        if trial := interrupted(past):
+        got_on = any(epoch > newest.get(trial, 0) for trial, epoch in past.reached.items())
+        newest |= past.reached
+        if not got_on and (trial := interrupted(past)):
             tries[trial] += 1
             interruptions[trial] += 1
     refused = {trial for trial, line in last.items() if not line["error"].get("retryable", False)}
@@ -102,8 +112,9 @@ def _past(attempt: paths.Attempt) -> Past:
     except (OSError, CorruptRecordError):
         note = {}
     lives = bool(note) and alive(note) is True
-    again = bool(note.get("again", False))
-    return Past(tuple(_lines(attempt.results)), tuple(_lines(attempt.progress)), again, lives)
+    again = str(note.get("again", ""))
+    results, progress = tuple(_lines(attempt.results)), tuple(_lines(attempt.progress))
+    return Past(results, progress, reached(attempt), again, lives)
 
 
 def _lines(path: Path) -> list[Line]:

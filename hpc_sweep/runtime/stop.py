@@ -80,7 +80,7 @@ def leave_to_supervisor() -> None:
     for number in SIGNALS:
         signal.signal(number, _nothing)
         signal.siginterrupt(number, False)  # noqa: FBT003 because the standard library names it so
-    os.register_at_fork(after_in_child=_hear_again)
+    os.register_at_fork(before=_hold_signals, after_in_parent=_release_signals, after_in_child=_hear_again)
 
 
 def lead(save_seconds: float) -> int:
@@ -92,6 +92,15 @@ def _nothing(number: int, frame: FrameType | None) -> None:
     del number, frame
 
 
+def _hold_signals() -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+
+
+def _release_signals() -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+
+
 def _hear_again() -> None:
     for number in SIGNALS:
         signal.signal(number, signal.SIG_DFL)
+    _release_signals()

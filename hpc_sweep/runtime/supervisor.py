@@ -64,7 +64,7 @@ class Shard:
     no_progress_min
         After how many minutes without a word from the worker it is ended; None waits for ever.
     again
-        Whether trials that failed for good are tried again, with all their tries.
+        The token of the submission that wants trials that failed for good to be tried again; empty when none does.
     grace_seconds, save_seconds
         How long a trial may take to stop, and how old its last checkpoint becomes.
     """
@@ -76,7 +76,7 @@ class Shard:
     threads: int = 1
     retries: int = RETRIES
     no_progress_min: float | None = None
-    again: bool = False
+    again: str = ""
     grace_seconds: float = GRACE_SECONDS
     save_seconds: float = SAVE_SECONDS
 
