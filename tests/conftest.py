@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,12 @@ def run_python(tmp_path):
     def run(*arguments, cwd=tmp_path, env=None, check=False):
         environment = {**os.environ, "OMP_NUM_THREADS": "1", **(env or {})}
         return subprocess.run(
-            [sys.executable, *map(str, arguments)], cwd=cwd, env=environment, capture_output=True, text=True, check=check
+            [sys.executable, *map(str, arguments)],
+            cwd=cwd,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=check,
         )
 
     return run
@@ -58,3 +64,12 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.get_closest_marker("gpu"):
             item.add_marker(pytest.mark.skip(reason="no CUDA device"))
+
+
+def wait_for(condition, seconds=30.0):
+    """Wait until a condition holds and return what it said; fail when it never does."""
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "the condition never held"
+        time.sleep(0.05)
+    return found

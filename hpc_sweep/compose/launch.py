@@ -165,7 +165,7 @@ def _execute(session: Session, batch: Sequence[Composed]) -> bool:
     sweep, wanted = session.sweep, {job.trial.id for job in batch}
     plan = read_plan(sweep.plan, sweep=session.sweep_id)
     among = {trial.shard for trial in plan.trials if trial.id in wanted}
-    log.info("%d trials in %d shards: %s", len(wanted), len(among), sweep.root)
+    log.info("Trials: %d, shards: %d, folder: %s", len(wanted), len(among), sweep.root)
     state = ledger.read_ledger(sweep)
     template = _template(session, published=owed.published(state))
     intents.append_wish(sweep, session.sweep_id, template)
