@@ -45,6 +45,7 @@ def _run(sweep: paths.Sweep, number: int, index: int) -> int:
         plan.shard(shard),
         threads=intent.threads,
         again=intent.token if intent.again else "",
+        lead_seconds=intent.parameters.get("signal_delay_s") or 0,
         **{name: intent.parameters[name] for name in ("retries", "no_progress_min") if name in intent.parameters},
     )
     return supervise(work, functools.partial(form.loader, sweep, plan))

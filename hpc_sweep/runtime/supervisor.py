@@ -65,8 +65,10 @@ class Shard:
         After how many minutes without a word from the worker it is ended; None waits for ever.
     again
         The token of the submission that wants trials that failed for good to be tried again; empty when none does.
+    lead_seconds
+        How long before its time limit the job is told; a trial that is slow to stop has this time and no longer.
     grace_seconds, save_seconds
-        How long a trial may take to stop, and how old its last checkpoint becomes.
+        How long a trial may take to stop when the node is taken away, and how old its last checkpoint becomes.
     """
 
     sweep: paths.Sweep
@@ -77,6 +79,7 @@ class Shard:
     retries: int = RETRIES
     no_progress_min: float | None = None
     again: str = ""
+    lead_seconds: float = 0.0
     grace_seconds: float = GRACE_SECONDS
     save_seconds: float = SAVE_SECONDS
 
@@ -114,6 +117,13 @@ def _attempt(shard: Shard, load: Load, signals: Signals) -> int:
         return SUPERSEDED
     finally:
         book.release()
+
+
+def grace(shard: Shard, asked: signal.Signals) -> float:
+    """Return how many seconds a trial has to stop, by the signal that asked."""
+    if asked is signal.SIGUSR2:
+        return max(shard.grace_seconds, shard.lead_seconds - GRACE_SECONDS)
+    return min(shard.grace_seconds, GRACE_AT_TERMINAL) if asked is signal.SIGINT else shard.grace_seconds
 
 
 class _Supervisor:
@@ -201,8 +211,7 @@ class _Supervisor:
         asked = signal.Signals(self._signals.flag.signal)
         self._book.note("stopping", signal=asked.name)
         self._book.publish()
-        grace = GRACE_AT_TERMINAL if asked is signal.SIGINT else self._shard.grace_seconds
-        return time.monotonic() + max(min(grace, self._shard.grace_seconds), 2 * self._slowest_save)
+        return time.monotonic() + max(grace(self._shard, asked), 2 * self._slowest_save)
 
     def _note(self, message: Mapping[str, Any]) -> None:
         if message["event"] == "saved":

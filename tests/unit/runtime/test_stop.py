@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hpc_sweep.runtime.stop import SIGNALS, Flag, Signals, lead
-from hpc_sweep.runtime.supervisor import STOPPED
+from hpc_sweep.runtime.supervisor import STOPPED, grace
 from hpc_sweep.trial import Outcome, Result
 
 
@@ -149,6 +149,15 @@ def test_the_lead_of_a_job_grows_with_its_saves():
     """Slurm may be a minute early, and two saves must fit."""
     assert lead(0.1) == 70
     assert lead(100.0) == 270
+
+
+def test_the_time_to_stop_follows_from_who_asks(house):
+    """Before a time limit there is all the time that was asked for; a person at a terminal waits for seconds only."""
+    shard = house.shard(lead_seconds=300.0)
+
+    assert grace(shard, signal.SIGUSR2) == 275
+    assert grace(shard, signal.SIGTERM) == 25
+    assert grace(shard, signal.SIGINT) == 5
 
 
 def children(pid):
