@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import functools
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from hpc_sweep import __version__, ledger, paths, records
-from hpc_sweep.cluster.states import over
+from hpc_sweep.cluster import reasons, states
+from hpc_sweep.cluster import resume as going_on
 from hpc_sweep.errors import SweepError
+from hpc_sweep.plan import read_plan
 from hpc_sweep.report.collect import collect as collect_sweep
-from hpc_sweep.report.summary import status_lines, summary
+from hpc_sweep.report.summary import near, printable, seconds_left, status_lines, summary
+from hpc_sweep.report.trial_log import find_trial, trial_log
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 FOLDER = click.argument("folder", type=click.Path(path_type=Path))
 
@@ -38,27 +42,30 @@ def _verb(function: Callable[..., int]) -> Callable[..., None]:
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__)
 def main() -> None:
-    """Ask a sweep where it stands, and merge what it found.
+    """Ask a sweep where it stands, go on with it, and merge what it found.
 
     \b
     example:  hpc-sweep status  outputs/task11/2026-01-02T10-00-00Z
+              hpc-sweep resume  outputs/task11/2026-01-02T10-00-00Z
               hpc-sweep collect outputs/task11/2026-01-02T10-00-00Z
     """  # noqa: D301 because click reads the \b
 
 
 @main.command()
 @FOLDER
+@click.option("--watch", is_flag=True, help="Print it again every ten seconds until nothing is left to wait for.")
 @click.option("--json", "as_json", is_flag=True, help="Print one object instead of lines.")
 @_verb
-def status(folder: Path, as_json: bool) -> int:
-    """Print how many trials are planned, running, done, failed or lost, and why."""
-    sweep = paths.Sweep(folder.resolve())
-    state = ledger.read_ledger(sweep, over=over(sweep))
-    if as_json:
-        click.echo(records.canonical({"schema": 1, "sweep": state.identity.sweep, "counts": state.counts}))
-    else:
-        click.echo("\n".join(status_lines(state)))
-    return 1 if state.counts["failed"] or state.problems else 0
+def status(folder: Path, watch: bool, as_json: bool) -> int:
+    """Print how many trials are planned, running, done, failed, lost or held, and why."""
+    sweep = _open(folder)
+    while True:
+        state, found = _look(sweep)
+        click.echo(_as_json(state, found, sweep) if as_json else _as_text(state, found, sweep))
+        waiting = sum(state.counts[name] for name in ("planned", "running"))
+        if not (watch and waiting):
+            return 1 if state.counts["failed"] or state.problems else 0
+        time.sleep(states.CALL_SECONDS)
 
 
 @main.command()
@@ -66,11 +73,78 @@ def status(folder: Path, as_json: bool) -> int:
 @_verb
 def collect(folder: Path) -> int:
     """Merge the results into tables, decide, and write the report; safe at any time, twice at once."""
-    sweep = paths.Sweep(folder.resolve())
-    decision = collect_sweep(sweep, over=over(sweep))
+    sweep = _open(folder)
+    decision = collect_sweep(sweep, over=states.over(sweep))
     click.echo(summary(sweep, decision))
     refused = decision.winner is None
     return 1 if refused or decision.coverage["failed"] else 0
+
+
+@main.command()
+@FOLDER
+@click.option("--failed", is_flag=True, help="Train failed trials again, too.")
+@click.option("--allow-code-change", is_flag=True, help="Let shards run whose code was edited since the submission.")
+@_verb
+def resume(folder: Path, failed: bool, allow_code_change: bool) -> int:
+    """Submit what has no outcome and tries left; a local sweep goes on here."""
+    sweep = _open(folder)
+    click.echo(going_on.resume(sweep, again=failed, allow_code_change=allow_code_change))
+    return 0
+
+
+@main.command()
+@FOLDER
+@_verb
+def cancel(folder: Path) -> int:
+    """End every job of the sweep; what was found stays, and `resume` goes on."""
+    click.echo(going_on.cancel(_open(folder)))
+    return 0
+
+
+@main.command()
+@FOLDER
+@click.argument("trial")
+@_verb
+def logs(folder: Path, trial: str) -> int:
+    """Print what one trial printed, by its number or the beginning of its id."""
+    sweep = _open(folder)
+    plan = read_plan(sweep.plan, sweep=ledger.read_identity(sweep).sweep)
+    click.echo(printable(trial_log(sweep, find_trial(plan.trials, trial))))
+    return 0
+
+
+def _open(folder: Path) -> paths.Sweep:
+    sweep = paths.Sweep(folder.resolve())
+    ledger.read_identity(sweep)
+    return sweep
+
+
+def _look(sweep: paths.Sweep) -> tuple[ledger.Ledger, dict[int, states.Place]]:
+    found = states.now(sweep)
+    over, held = (states.standing(found, wanted) for wanted in (states.Standing.OVER, states.Standing.HELD))
+    return ledger.read_ledger(sweep, over=over, held=held), found
+
+
+def _as_text(state: ledger.Ledger, found: Mapping[int, states.Place], sweep: paths.Sweep) -> str:
+    open_shards = {row.trial.shard for row in state.rows if row.result is None and row.failure is None}
+    places = [place for shard, place in found.items() if shard in open_shards]
+    lost, here = state.counts["lost"], Path(near(sweep.root))
+    todo = [f"{lost} trials were lost with their jobs. Type: {reasons.command('resume', here)}"] if lost else []
+    return "\n".join([*status_lines(state), *reasons.explained(places, here), *todo])
+
+
+def _as_json(state: ledger.Ledger, found: Mapping[int, states.Place], sweep: paths.Sweep) -> str:
+    seconds = seconds_left(state)
+    return records.canonical(
+        {
+            "schema": 1,
+            "sweep": state.identity.sweep,
+            "counts": state.counts,
+            "eta_seconds": None if seconds is None else round(seconds),
+            "shards": [{**vars(place), "remedy": reasons.remedy(place, sweep.root)} for place in found.values()],
+            "problems": list(state.problems),
+        }
+    )
 
 
 if __name__ == "__main__":

@@ -5,8 +5,10 @@
     <sweep>/
       sweep.json
       plan/000001.jsonl            plan/transport/<sha256>.pkl
-      submissions/000001.json      submissions/000001.sbatch  submissions/output/
-      shards/0003/000001.json      shards/0003/attempt-0002/{claim.json,results.jsonl,progress.jsonl,log.txt}
+      submissions/000001.json      submissions/<token>.sbatch  submissions/started/  submissions/output/
+      code/<sha256>/               code/start.py
+      shards/0003/000001.json      shards/0003/attempt-0002/{claim.json,results.jsonl,progress.jsonl,log.txt,
+                                                            checkpoints/<trial id>/}
       merged/{trials,curves}.csv
       decision/{decision.json,report.md,plots/,winner/optimized.yaml}
       production/<digest>/         long runs of a winner
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
 
 ENTRY = re.compile(r"^([0-9]{6})\.jsonl?$")
 """What an entry of a numbered log is called; readers ignore every other name."""
+
+IDENTITY = "sweep.json"
+"""What the file is called that makes a folder a sweep."""
 
 _SHARD = re.compile(r"^[0-9]{4,}$")
 _ATTEMPT = re.compile(r"^attempt-([0-9]{4,})$")
@@ -60,6 +65,10 @@ class Attempt:
         """What the trials printed, and their tracebacks."""
         return self.root / "log.txt"
 
+    def checkpoints(self, trial: str) -> Path:
+        """Return where one trial's checkpoints are kept until it has an outcome."""
+        return self.root / "checkpoints" / trial
+
 
 @dataclass(frozen=True)
 class Sweep:
@@ -70,7 +79,7 @@ class Sweep:
     @property
     def identity(self) -> Path:
         """Written once; its exclusive publication is the ownership of the folder."""
-        return self.root / "sweep.json"
+        return self.root / IDENTITY
 
     @property
     def plan(self) -> Path:
@@ -86,9 +95,32 @@ class Sweep:
         """The log of intents and array ids."""
         return self.root / "submissions"
 
-    def script(self, intent: int) -> Path:
-        """Return the text that was given to sbatch for an intent."""
-        return self.submissions / f"{intent:06d}.sbatch"
+    def script(self, token: str) -> Path:
+        """Return the text that sbatch gets for the intent of a token; it is there before the intent is."""
+        return self.submissions / f"{token}.sbatch"
+
+    def started(self, intent: int, index: int) -> Path:
+        """Return who runs one index of an intent: its exclusive publication turns away every other job."""
+        return self.submissions / "started" / f"{intent:06d}_{index}.json"
+
+    def held(self, shard: int) -> Path:
+        """Return why a shard refused to start, until a person acts."""
+        return self.shard(shard) / "held.json"
+
+    @property
+    def queue(self) -> Path:
+        """Slurm's last answer about this sweep's jobs, so that many who ask make one call."""
+        return self.submissions / "queue.json"
+
+    @property
+    def code(self) -> Path:
+        """The snapshots that shards run, each in a folder that is named by its digest."""
+        return self.root / "code"
+
+    @property
+    def start(self) -> Path:
+        """What every job of the sweep runs: it finds the snapshot and starts from there."""
+        return self.code / "start.py"
 
     @property
     def job_output(self) -> Path:

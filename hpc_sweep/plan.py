@@ -133,12 +133,18 @@ def append_part(  # noqa: PLR0913 because a part is frozen with all of this
     form: str,
     form_sha256: str = "",
     first_shard: int = 1,
-) -> Part:
-    """Freeze trials as the next part of the plan and return it as it will be read."""
+    at: int | None = None,
+) -> Part | None:
+    """Freeze trials as the next part of the plan and return it as it will be read.
+
+    With ``at`` it becomes this part or none: None says that somebody else planned meanwhile.
+    """
     shard_of = [first_shard + index for index, size in enumerate(sizes) for _ in range(size)]
     rows = [_row(trial, shard) for trial, shard in zip(trials, shard_of, strict=True)]
     body = {"base": base, "form": form, "form_sha256": form_sha256, "shards": list(sizes), "first_shard": first_shard}
-    number = append(log, Kind.PLAN, body, sweep=sweep, rows=rows)
+    number = append(log, Kind.PLAN, body, sweep=sweep, rows=rows, at=at)
+    if not number:
+        return None
     return read_plan(log, sweep=sweep, after=number - 1).parts[0]
 
 

@@ -8,9 +8,10 @@ import os
 import sys
 from pathlib import Path
 
-from hpc_sweep import ledger, paths
+from hpc_sweep import ledger, paths, records
+from hpc_sweep.cluster import admission
 from hpc_sweep.cluster import intent as intents
-from hpc_sweep.compose import form
+from hpc_sweep.compose import form, snapshot
 from hpc_sweep.errors import SweepError, UserError
 from hpc_sweep.plan import read_plan
 from hpc_sweep.runtime.supervisor import Shard, supervise
@@ -29,12 +30,48 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(sweep: paths.Sweep, number: int, index: int) -> int:
     identity = ledger.read_identity(sweep)
     intent = intents.read(sweep, identity.sweep, number)
-    plan = read_plan(sweep.plan, sweep=identity.sweep)
+    refusal = admission.refusal(sweep, identity.sweep, number, index)
+    if refusal:
+        print(refusal)  # noqa: T201 because this is the job's log
+        return 0
     shard = intent.shards[index]
-    sys.path[:] = [*intent.python_path, *(entry for entry in sys.path if entry not in intent.python_path)]
-    os.chdir(intent.folder)
-    work = Shard(sweep, identity.sweep, shard, plan.shard(shard), intent.threads)
+    _refuse_other_code(sweep, intent, number, shard)
+    _enter(sweep, intent)
+    plan = read_plan(sweep.plan, sweep=identity.sweep)
+    work = Shard(
+        sweep,
+        identity.sweep,
+        shard,
+        plan.shard(shard),
+        threads=intent.threads,
+        again=intent.token if intent.again else "",
+        lead_seconds=intent.parameters.get("signal_delay_s") or 0,
+        **{name: intent.parameters[name] for name in ("retries", "no_progress_min") if name in intent.parameters},
+    )
     return supervise(work, functools.partial(form.loader, sweep, plan))
+
+
+def _refuse_other_code(sweep: paths.Sweep, intent: intents.Intent, number: int, shard: int) -> None:
+    """Hold the shard when its code is not that of its submission: say so where `status` looks, and go."""
+    try:
+        snapshot.refuse_changed(sweep, intent.roots)
+    except UserError as error:
+        records.replace(sweep.held(shard), records.canonical({"intent": number, "reason": str(error)}) + "\n")
+        raise
+
+
+def _enter(sweep: paths.Sweep, intent: intents.Intent) -> None:
+    """Go to the submitter's folder, with the sweep's own copy of the code before everything else."""
+    path = [str(sweep.root / folder) for folder in intent.python_path]
+    sys.path[:] = [*path, *(entry for entry in sys.path if entry not in path)]
+    try:
+        os.chdir(intent.folder)
+    except OSError as error:
+        raise UserError(
+            f"The folder in which the sweep was submitted cannot be entered on this node: {error.strerror}.",
+            where=f"Folder: {intent.folder}",
+            next_step=f"Make it visible here, and type hpc-sweep resume {sweep.root}",
+        ) from None
 
 
 def _index(given: int | None) -> int:

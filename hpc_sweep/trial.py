@@ -17,7 +17,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
 
@@ -79,6 +79,10 @@ class Result:
     value: Any = None
 
 
+class StoppedError(Exception):
+    """A trial was asked to stop and did; its checkpoint is what its shard's next attempt goes on from."""
+
+
 class Context(Protocol):
     """What a trial may know and tell while it trains."""
 
@@ -90,8 +94,15 @@ class Context(Protocol):
     def checkpoint_dir(self) -> Path | None:
         """Where checkpoints belong, or None when the trial is too short to need one."""
 
+    @property
+    def stop_requested(self) -> bool:
+        """Whether the machine is about to be taken away: save what is worth it and raise `StoppedError`."""
+
     def report(self, epoch: int, metrics: Mapping[str, float]) -> None:
         """Tell the metrics of one finished epoch, counted from 1."""
+
+    def keep(self, epoch: int, save: Callable[[], None]) -> None:
+        """Call `save` if a checkpoint after this epoch is worth its time; raise `StoppedError` when asked to stop."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +111,13 @@ class Quiet:
 
     threads: int = 1
     checkpoint_dir: Path | None = None
+    stop_requested: bool = False
 
     def report(self, epoch: int, metrics: Mapping[str, float]) -> None:
         """Drop the report."""
         del epoch, metrics
+
+    def keep(self, epoch: int, save: Callable[[], None]) -> None:
+        """Save after every epoch."""
+        del epoch
+        save()

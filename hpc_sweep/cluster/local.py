@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,11 +13,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from hpc_sweep.cluster import intent as intents
 from hpc_sweep.cluster import script
+from hpc_sweep.cluster.states import Standing, places
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hpc_sweep import paths
+    from hpc_sweep.cluster.intent import Intent
 
 LOOK_SECONDS = 0.2
 
@@ -28,11 +29,23 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def run(sweep: paths.Sweep, sweep_id: str, intent: intents.Intent, *, at_once: int, trials: int) -> None:
-    """Run the shards of an intent to their end, `at_once` of them at a time; what they find is in their logs."""
-    shards = intent.shards
-    number = intents.publish(sweep, sweep_id, intent, lambda number: script.shard_command(sweep, number) + "\n")
+def idle(sweep: paths.Sweep, shards: Sequence[int]) -> list[int]:
+    """Return those of some shards that no process of this machine works on."""
+    found = places(sweep, shards, None)
+    return [shard for shard in shards if found[shard].standing is not Standing.RUNNING]
+
+
+def run(sweep: paths.Sweep, sweep_id: str, template: Intent, shards: Sequence[int], *, trials: int) -> None:
+    """Run shards to their end, as many at a time as the launcher was told; what they find is in their logs."""
+    intent = template.over(shards, role=intents.ARRAY)
+    number = 0
+    while not number:
+        after = intents.last(sweep)
+        number = intents.publish(
+            sweep, sweep_id, intent, lambda number: script.command(sweep, number) + "\n", after=after
+        )
     sweep.job_output.mkdir(parents=True, exist_ok=True, mode=0o700)
+    at_once = intent.parameters.get("n_jobs") or cores()
     waiting, running = list(range(len(shards))), list[subprocess.Popen[bytes]]()
     with _progress() as progress:
         bar = progress.add_task("trials", total=trials)
@@ -55,7 +68,7 @@ def finished(sweep: paths.Sweep, shards: Sequence[int]) -> int:
 
 
 def _start(sweep: paths.Sweep, intent: int, index: int) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-u", "-P", "-m", "hpc_sweep.shard", str(sweep.root), str(intent), "--index", str(index)]
+    command = [*script.arguments(sweep, intent), "--index", str(index)]
     with Path(sweep.job_output / f"{intent:06d}_{index}.log").open("ab") as output:
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
 

@@ -1,95 +1,155 @@
-"""Submitting to Slurm: an intent first, then the array, then the steward that collects."""
+"""Slurm's commands: what is asked, how the answer is read, and when there was none."""
 
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import subprocess
-import time
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from submitit.core.utils import CommandFunction, FailedJobError
-from submitit.slurm.slurm import SlurmExecutor
-
-from hpc_sweep import records
-from hpc_sweep.cluster import intent as intents
-from hpc_sweep.cluster import script
-from hpc_sweep.errors import SchedulerError, UserError
+from hpc_sweep.errors import SchedulerError, SweepError, UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterable
+    from datetime import datetime
     from pathlib import Path
 
-    from hpc_sweep import paths
+PATIENCE = 60.0
+"""Seconds after which a command that only asks is given up."""
 
-OUT_OF_REACH = ("Unable to contact", "Socket timed out", "Connection refused", "Zero Bytes", "temporarily unavailable")
-POLL_SECONDS = 10.0
 FINAL = frozenset(
     {"BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "REVOKED", "TIMEOUT"}
 )
 """States after which an array task will not run again; PREEMPTED is none, because Slurm requeues it."""
 
+_REFUSED = re.compile(r"Batch job submission failed: (?P<why>.+)|sbatch: error: (?P<call>Invalid .+|Unable to open .+)")
+_FULL = re.compile(r"(?:Assoc|QOS)\w*Submit\w*|Resource temporarily unavailable|MaxJobCount")
+_OUT_OF_REACH = re.compile(
+    "Unable to contact|timed out|Connection|Zero Bytes|Unexpected message|slurmctld|protocol|Transport|"
+    "Insane message|Unspecified error|backup mode|Communication"
+)
 
-def submit(sweep: paths.Sweep, sweep_id: str, shards: Sequence[int], parameters: Mapping[str, Any]) -> tuple[str, str]:
-    """Submit one array task for each shard, and its steward; return the two job ids."""
-    threads = parameters.get("cpus_per_task") or 1
-    intent = intents.Intent.new("slurm", shards, threads)
-    sweep.job_output.mkdir(parents=True, exist_ok=True, mode=0o700)  # a missing one would fail the jobs without a word
-    number = intents.publish(
-        sweep, sweep_id, intent, lambda number: script.array(sweep, parameters, intent.token, number, len(shards))
+
+class UnclearError(SweepError):
+    """Sbatch gave no usable answer: the job may be there or not."""
+
+
+class FullError(SweepError):
+    """Slurm takes no further job now, because a limit of the cluster or the user is met."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One line of the queue: a job, or one task of an array (``index`` is 0 for a job that is no array)."""
+
+    user: str
+    job: str
+    index: int
+    name: str
+    state: str
+    reason: str
+
+    @property
+    def live(self) -> bool:
+        """Whether it runs or may still run."""
+        return self.state not in FINAL and self.state != "COMPLETING"
+
+    @property
+    def ending(self) -> bool:
+        """Whether its processes are being ended; it may still be requeued."""
+        return self.state == "COMPLETING"
+
+
+def present() -> bool:
+    """Tell whether Slurm's commands are on PATH."""
+    return shutil.which("squeue") is not None
+
+
+def queue() -> list[Task]:
+    """Return every job that Slurm knows, of all users, array tasks one by one; SchedulerError when it is silent."""
+    answer = ask("squeue", "--noheader", "--all", "--array", "--states=all", "--format=%u|%F|%K|%j|%T|%r")
+    return [_task(line) for line in answer.splitlines() if line.count("|") >= len(Task.__dataclass_fields__) - 1]
+
+
+def accounted(token: str, since: datetime) -> set[str]:
+    """Return the jobs of a name that the accounting knows; none where there is no accounting."""
+    start = since.strftime("%Y-%m-%d")
+    try:
+        answer = ask("sacct", "--noheader", "-X", "--parsable2", f"--name={token}", "--format=JobID", "-S", start)
+    except SchedulerError:
+        return set()
+    return {line.partition("_")[0] for line in answer.split()}
+
+
+def sbatch(script: Path, *options: str) -> str:
+    """Submit a script and return its job id: the only place where a job is sent.
+
+    UnclearError when the job may or may not be there, FullError when a limit is met, UserError when it was refused.
+    """
+    command = ["sbatch", "--parsable", *options, str(script)]
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=environment(), check=False
     )
-    array = _sbatch(sweep.script(number))
-    text = script.steward(sweep, parameters.get("steward") or {}, intent.token, array)
-    records.publish(_steward_script(sweep, number), text)
-    steward = _sbatch(_steward_script(sweep, number))
-    body = {"intent": number, "jobs": [array], "steward": steward}
-    records.append(sweep.submissions, records.Kind.SUBMITTED, body, sweep=sweep_id)
-    return array, steward
+    job = done.stdout.strip().partition(";")[0]
+    if done.returncode == 0 and job.isdigit():
+        return job
+    raise refusal(done.stderr, done.returncode)
 
 
-def preview(sweep: paths.Sweep, shards: Sequence[int], parameters: Mapping[str, Any]) -> str:
-    """Return the script that `submit` would send."""
-    return script.array(sweep, parameters, "hpc-sweep-preview", 1, len(shards))
+def scancel(jobs: Collection[str], names: Iterable[str] = ()) -> None:
+    """Cancel jobs by id, and jobs by name; one that is over already is no error."""
+    for options in [sorted(jobs), *([f"--name={name}"] for name in sorted(names))]:
+        if options:
+            ask("scancel", "--quiet", *options)
 
 
-def wait(jobs: Collection[str], seconds: float = POLL_SECONDS) -> None:
-    """Return when none of the jobs is in the queue any more; ask once in `seconds`."""
-    while queued(jobs):
-        time.sleep(seconds)
+def refusal(text: str, status: int) -> SweepError:
+    """Judge what sbatch said when it gave no job id."""
+    said = _REFUSED.findall(text)
+    why = (said[-1][0] or said[-1][1]) if said else ""
+    if _FULL.search(text):
+        return FullError(f"Slurm takes no more jobs now: {why or text.strip()}")
+    if not why or _OUT_OF_REACH.search(why):
+        last = text.strip().splitlines()[-1] if text.strip() else f"sbatch ended with status {status}"
+        return UnclearError(f"Slurm gave no clear answer: {last}")
+    return UserError(
+        f"Slurm refused the job: {why}",
+        next_step="Mend hydra.launcher.* in your command, and type it again with the same hydra.sweep.dir.",
+    )
 
 
-def queued(jobs: Collection[str]) -> bool:
-    """Tell whether Slurm still has one of the jobs in a state that is not final; SchedulerError when it is silent."""
-    command = ["squeue", "--noheader", "--array", "--states=all", "--format=%T", f"--jobs={','.join(jobs)}"]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment(), check=False)
-    if "Invalid job id" in done.stderr:  # so old that slurmctld has forgotten it
-        return False
+def ask(*command: str) -> str:
+    """Return what a command of Slurm prints; SchedulerError when it fails, is missing, or is silent for too long."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, env=environment(), check=False, timeout=PATIENCE)
+    except FileNotFoundError:
+        raise SchedulerError(
+            f"Slurm's command {command[0]} is not on this machine's PATH.",
+            next_step="Log in to a node of the cluster, and type the same command again.",
+        ) from None
+    except subprocess.TimeoutExpired:
+        raise _silent(f"{command[0]} gave no answer within {PATIENCE:.0f} s") from None
     if done.returncode:
-        raise SchedulerError("Slurm did not say whether the jobs are over.", where=done.stderr.strip())
-    return any(state not in FINAL for state in done.stdout.split())
+        raise _silent(done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"{command[0]} failed")
+    return done.stdout
 
 
 def environment() -> dict[str, str]:
     """Return the environment for a Slurm command: what an enclosing job set for itself must not leak into the next."""
     kept = ("SLURM_CONF",)
-    return {k: v for k, v in os.environ.items() if k in kept or not k.startswith(("SLURM_", "SBATCH_", "SRUN_"))}
+    return {
+        k: v for k, v in os.environ.items() if k in kept or not k.startswith(("SLURM_", "SBATCH_", "SRUN_", "SQUEUE_"))
+    }
 
 
-def _sbatch(path: Path) -> str:
-    try:
-        answer = CommandFunction(["sbatch", str(path)], verbose=False, env=environment())()
-    except FailedJobError as error:
-        raise _refusal(str(error), path) from None
-    return SlurmExecutor._get_job_id_from_submission_command(answer)  # noqa: SLF001 because submitit parses it best
+def _task(line: str) -> Task:
+    user, job, index, name, state, reason = line.split("|", maxsplit=5)
+    return Task(user, job, int(index) if index.isdigit() else 0, name, state, reason)
 
 
-def _refusal(text: str, path: Path) -> SchedulerError | UserError:
-    reason = text.strip().splitlines()[-1] if text.strip() else "sbatch said nothing"
-    if any(sign in text for sign in OUT_OF_REACH):
-        return SchedulerError(
-            f"Slurm is out of reach: {reason}", where=f"Script: {path}", next_step="Type the same command again later."
-        )
-    return UserError(f"Slurm refused the job: {reason}", where=f"Script: {path}", next_step="Mend hydra.launcher.*")
-
-
-def _steward_script(sweep: paths.Sweep, intent: int) -> Path:
-    return sweep.script(intent).with_suffix(".steward.sbatch")
+def _silent(reason: str) -> SchedulerError:
+    return SchedulerError(
+        f"Slurm is out of reach: {reason}", next_step="Nothing is lost. Type the same command again later."
+    )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.utils import JobStatus
 
 from hpc_sweep import paths, records, tasks
-from hpc_sweep.compose import form, ownership, provenance
+from hpc_sweep.compose import form, ownership, provenance, snapshot
 from hpc_sweep.compose.exits import note_failure
 from hpc_sweep.compose.here import RESULT
 from hpc_sweep.compose.settings import Settings, shipped
@@ -17,7 +17,7 @@ from hpc_sweep.compose.trials import fixed_keys, identify, task_of, with_changes
 from hpc_sweep.plan import append_part, read_plan
 from hpc_sweep.report.collect import collect
 from hpc_sweep.report.summary import summary
-from hpc_sweep.runtime.worker import failure
+from hpc_sweep.runtime.failures import of_exception
 
 if TYPE_CHECKING:
     from hydra.core.utils import JobReturn
@@ -57,16 +57,16 @@ class Recording:
 
     def _own(self, job: Composed, settings: Settings) -> str:
         swept = {*job.trial.params, settings.objective.replicate or ""}
-        base = ownership.base_digest(ownership.base_of(job.resolved, swept, settings.exclude))
-        code = provenance.code(Path(job.config.hydra.runtime.cwd))
+        base = ownership.base_of(job.resolved, swept, settings.exclude)
+        code = snapshot.describe(snapshot.roots(Path(job.config.hydra.runtime.cwd), self._sweep))
         data = tasks.fingerprint(job.task) if shipped(job.task) else ""
-        wanted = ownership.identity(settings, base, code, data, provenance.versions())
-        return ownership.take(self._sweep, wanted, settings).sweep
+        wanted = ownership.identity(settings, records.digest(base), code, data, provenance.versions())
+        return ownership.take(self._sweep, wanted, settings, base).sweep
 
     def _fields(self, config: DictConfig, returned: JobReturn) -> dict[str, Any]:
         if returned.status is not JobStatus.COMPLETED:
             note_failure(self._id)
             error = returned._return_value  # noqa: SLF001 because the property would raise it
-            return failure("exception", f"{type(error).__name__}: {error}")
+            return of_exception(error).fields(tries=1, retries=0)
         fields: dict[str, Any] = records.read_json(Path(config.hydra.runtime.output_dir) / RESULT)
         return fields

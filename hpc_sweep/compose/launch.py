@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,13 +14,18 @@ from rich.progress import track
 
 from hpc_sweep import ledger, tasks
 from hpc_sweep.cluster import intent as intents
-from hpc_sweep.cluster import local, slurm
-from hpc_sweep.compose import form, ownership, provenance, returns
+from hpc_sweep.cluster import local, owed, script, submission
+from hpc_sweep.cluster.intent import Intent
+from hpc_sweep.cluster.reasons import command
+from hpc_sweep.cluster.submission import Submitter
+from hpc_sweep.compose import form, ownership, provenance, returns, snapshot
 from hpc_sweep.compose.exits import note_failure
 from hpc_sweep.compose.settings import Settings, shipped
-from hpc_sweep.compose.trials import Composed, compose_job, fixed_keys, identify, with_changes
+from hpc_sweep.compose.trials import Composed, compose_job, fixed_keys, identify, with_changes, with_levels
 from hpc_sweep.errors import UserError
+from hpc_sweep.identity import plain
 from hpc_sweep.plan import append_part, partition, read_plan
+from hpc_sweep.records import digest
 from hpc_sweep.report.collect import collect
 from hpc_sweep.report.summary import summary
 
@@ -31,7 +37,8 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from hpc_sweep import paths
-    from hpc_sweep.plan import Part
+    from hpc_sweep.cluster.submission import Sent
+    from hpc_sweep.compose.snapshot import Root
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +56,8 @@ class Session:
     parameters: Mapping[str, Any]
     sweep: paths.Sweep
     sweep_id: str = ""
+    roots: tuple[Root, ...] = ()
+    python_path: tuple[str, ...] = ()
 
     @property
     def executor(self) -> str:
@@ -67,20 +76,22 @@ def launch(session: Session, overrides: Sequence[Sequence[str]], first_job: int)
         print(_preview(session, batch))  # noqa: T201 because the preview is what was asked for
         return []
     identity = _own(session, batch, settings)
-    part = _plan(session, batch, settings, identity)
-    if part and not _execute(session, part):
+    _plan(session, batch, settings, identity)
+    if not _execute(session, batch):
         return []
     return _read_back(session, batch)
 
 
 def _compose(session: Session, overrides: Sequence[Sequence[str]], first_job: int) -> list[Composed]:
     """Compose every job; they are numbered from 1 in Hydra's product order."""
-    fixed = fixed_keys(session.config)
+    swept = ownership.swept_names(session.sweep) if session.parameters.get("existing") == "extend" else []
+    # What a sweep varies stays varied when it is extended by one value of it.
+    fixed = fixed_keys(session.config) - set(swept)
     jobs = list(enumerate(overrides, start=first_job))
     described = track(jobs, "composing", transient=True, disable=len(jobs) < MANY)
     configs = [(job, compose_job(session.context, session.config, given, job)) for job, given in described]
     settings = Settings.read(configs[0][1], session.parameters)
-    return [identify(config, fixed, settings, job + 1) for job, config in configs]
+    return [with_levels(identify(config, fixed, settings, job + 1), swept, settings) for job, config in configs]
 
 
 def _own(session: Session, batch: Sequence[Composed], settings: Settings) -> ledger.Identity:
@@ -89,10 +100,12 @@ def _own(session: Session, batch: Sequence[Composed], settings: Settings) -> led
         return ledger.read_identity(session.sweep)
     first = batch[0]
     swept = {name for job in batch for name in job.trial.params} | {settings.objective.replicate or ""}
-    base = ownership.base_digest(ownership.base_of(first.resolved, swept, settings.exclude))
-    code = provenance.code(_code_root(session))
-    wanted = ownership.identity(settings, base, code, _prepare(batch), provenance.versions())
-    identity = ownership.take(session.sweep, wanted, settings)
+    base = ownership.base_of(first.resolved, swept, settings.exclude)
+    session.roots = tuple(snapshot.roots(_code_root(session), session.sweep))
+    code = snapshot.describe(session.roots)
+    wanted = ownership.identity(settings, digest(base), code, _prepare(batch), provenance.versions())
+    identity = ownership.take(session.sweep, wanted, settings, base)
+    session.python_path = snapshot.freeze(session.sweep, session.roots)
     session.sweep_id = identity.sweep
     return identity
 
@@ -110,29 +123,31 @@ def _prepare(batch: Sequence[Composed]) -> str:
     return "+".join(sorted({tasks.fingerprint(cfg) for cfg in nodes.values()}))
 
 
-def _plan(session: Session, batch: Sequence[Composed], settings: Settings, identity: ledger.Identity) -> Part | None:
-    """Freeze the trials of a batch that are not planned yet as a part; None when all of them are."""
-    sweep = session.sweep
-    plan = read_plan(sweep.plan, sweep=identity.sweep)
-    known = {trial.id for trial in plan.trials}
-    new = list({job.trial.id: job for job in batch if job.trial.id not in known}.values())
-    if not new:
-        log.info("Every trial of this batch is planned already; nothing is trained twice.")
-        return None
-    new = [replace(job, trial=replace(job.trial, number=len(known) + n)) for n, job in enumerate(new, start=1)]
-    is_ours = shipped(new[0].task)
-    sha256 = "" if is_ours else form.carry(sweep, new, session.task, session.context, settings)
-    base = dict(new[0].raw)
-    return append_part(
-        sweep.plan,
-        with_changes(new, base),
-        _sizes(session, len(new)),
-        sweep=identity.sweep,
-        base=base,
-        form=form.REBUILT if is_ours else form.CARRIED,
-        form_sha256=sha256,
-        first_shard=max(plan.shards, default=0) + 1,
-    )
+def _plan(session: Session, batch: Sequence[Composed], settings: Settings, identity: ledger.Identity) -> None:
+    """Freeze the trials of a batch that are not planned yet as a part of the plan."""
+    sweep, part = session.sweep, None
+    while part is None:  # somebody else may extend the same sweep right now
+        plan = read_plan(sweep.plan, sweep=identity.sweep)
+        known = {trial.id for trial in plan.trials}
+        new = list({job.trial.id: job for job in batch if job.trial.id not in known}.values())
+        if not new:
+            log.info("Every trial of this batch is planned already; nothing is trained twice.")
+            return
+        new = [replace(job, trial=replace(job.trial, number=len(known) + n)) for n, job in enumerate(new, start=1)]
+        is_ours = shipped(new[0].task)
+        sha256 = "" if is_ours else form.carry(sweep, new, session.task, session.context, settings)
+        base = dict(new[0].raw)
+        part = append_part(
+            sweep.plan,
+            with_changes(new, base),
+            _sizes(session, len(new)),
+            sweep=identity.sweep,
+            base=base,
+            form=form.REBUILT if is_ours else form.CARRIED,
+            form_sha256=sha256,
+            first_shard=max(plan.shards, default=0) + 1,
+            at=len(plan.parts) + 1,
+        )
 
 
 def _sizes(session: Session, trials: int) -> list[int]:
@@ -148,22 +163,59 @@ def _at_once(session: Session) -> int:
     return wanted
 
 
-def _execute(session: Session, part: Part) -> bool:
-    """Run the shards of a new part; return False when they were submitted and left alone."""
-    shards = sorted({trial.shard for trial in part.trials})
-    log.info("Trials: %d, shards: %d, folder: %s", len(part.trials), len(shards), session.sweep.root)
+def _execute(session: Session, batch: Sequence[Composed]) -> bool:
+    """Run what the batch's trials still owe; return False when it was submitted and left alone."""
+    sweep, wanted = session.sweep, {job.trial.id for job in batch}
+    plan = read_plan(sweep.plan, sweep=session.sweep_id)
+    among = {trial.shard for trial in plan.trials if trial.id in wanted}
+    log.info("Trials: %d, shards: %d, folder: %s", len(wanted), len(among), sweep.root)
+    state = ledger.read_ledger(sweep)
+    template = _template(session, published=owed.published(state))
+    intents.append_wish(sweep, session.sweep_id, template)
     if session.executor == "local":
-        threads = session.parameters.get("cpus_per_task") or 1
-        intent = intents.Intent.new("local", shards, threads)
-        local.run(session.sweep, session.sweep_id, intent, at_once=_at_once(session), trials=len(part.trials))
+        shards = local.idle(sweep, owed.shards(state, among=among))
+        if shards:
+            local.run(sweep, session.sweep_id, template, shards, trials=owed.trials_owed(state, shards))
         return True
-    array, steward = slurm.submit(session.sweep, session.sweep_id, shards, session.parameters)
-    log.info("Submitted array job %s; job %s collects when it is over.", array, steward)
+    sent = Submitter(sweep, session.sweep_id, template).submit(
+        lambda _: owed.shards(ledger.read_ledger(sweep), among=among)
+    )
+    _tell(sent, sweep)
     if session.parameters.get("detach"):
-        log.info("Collect at any time: hpc-sweep collect %s", session.sweep.root)
+        log.info("See how it goes: %s", command("status", sweep.root))
         return False
-    slurm.wait([array], session.parameters.get("poll_seconds") or slurm.POLL_SECONDS)
+    submission.wait(sweep, session.sweep_id, session.parameters.get("poll_seconds") or submission.POLL_SECONDS)
     return True
+
+
+def _template(session: Session, published: int) -> Intent:
+    """Return the intent after which all intents of this session are made."""
+    return Intent(
+        token="",
+        executor=session.executor,
+        shards=(),
+        threads=session.parameters.get("cpus_per_task") or 1,
+        folder=str(Path.cwd()),
+        python_path=session.python_path,
+        parameters=plain(dict(session.parameters)),
+        roots=tuple(vars(root) for root in session.roots),
+        published=published,
+    )
+
+
+def _tell(sent: Sent, sweep: paths.Sweep) -> None:
+    if sent.arrays:
+        log.info(
+            "Submitted %d shards as job %s; job %s goes on after it.", sent.shards, ", ".join(sent.arrays), sent.steward
+        )
+    else:
+        log.info("Nothing is left to submit.")
+    if sent.left:
+        log.info(
+            "%d shards wait: Slurm takes no more jobs now. The steward submits them, as %s does.",
+            sent.left,
+            command("resume", sweep.root),
+        )
 
 
 def _read_back(session: Session, batch: Sequence[Composed]) -> list[JobReturn]:
@@ -187,12 +239,15 @@ def _preview(session: Session, batch: Sequence[Composed]) -> str:
     lines = [f"Run {job.trial.number}: {' '.join(job.trial.overrides)}" for job in batch]
     lines += [f"{len(batch)} trials, in shards of {' '.join(map(str, sizes))}; nothing was written."]
     if session.executor == "slurm":
-        lines += ["", slurm.preview(session.sweep, range(1, len(sizes) + 1), session.parameters)]
+        lines += ["", script.array(session.sweep, session.parameters, "hpc-sweep-preview", 1, len(sizes))]
     return "\n".join(lines)
 
 
 def _code_root(session: Session) -> Path:
-    """Return where the app's code lies: the folder of its first configuration source on disk, else the start folder."""
+    """Return where the app's code lies: its script's folder, its first configuration source on disk, or here."""
+    script = getattr(sys.modules["__main__"], "__file__", None)
+    if script and not snapshot.in_environment(Path(script).resolve()):
+        return Path(script).resolve().parent
     sources = session.config.hydra.runtime.config_sources
     found = [source.path for source in sources if source.schema == "file" and Path(source.path).is_dir()]
     return Path(found[0] if found else session.config.hydra.runtime.cwd)

@@ -6,18 +6,26 @@ import uuid
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from omegaconf import OmegaConf
+
 from hpc_sweep import ledger, paths
 from hpc_sweep.errors import ForeignSweepError
-from hpc_sweep.identity import without
-from hpc_sweep.records import digest, sync_folder
+from hpc_sweep.identity import resolved, without
+from hpc_sweep.plan import read_plan
+from hpc_sweep.records import canonical, sync_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
     from hpc_sweep.compose.settings import Settings
 
-RECORDS = ("sweep.json", "plan", "submissions", "shards", "merged", "decision", "production")
+RECORDS = ("sweep.json", "plan", "submissions", "shards", "code", "merged", "decision", "production")
+
+NAMED = 5
+"""How many differences a refusal names."""
+
+_MISSING = object()
 
 
 def identity(
@@ -28,10 +36,11 @@ def identity(
     return ledger.Identity(uuid.uuid4().hex, settings.objective, base, code, data, versions, created)
 
 
-def take(sweep: paths.Sweep, wanted: ledger.Identity, settings: Settings) -> ledger.Identity:
+def take(sweep: paths.Sweep, wanted: ledger.Identity, settings: Settings, base: Mapping[str, Any]) -> ledger.Identity:
     """Own the folder: publish `wanted`, or return the identity of the sweep that it extends.
 
-    ForeignSweepError names what differs when the folder's sweep is another one.
+    ``base`` is the base configuration whose digest `wanted` has. ForeignSweepError names what differs when the folder's
+    sweep is another one.
     """
     sweep.root.mkdir(parents=True, exist_ok=True, mode=0o700)
     if settings.existing == "anew" and sweep.identity.exists():
@@ -45,8 +54,16 @@ def take(sweep: paths.Sweep, wanted: ledger.Identity, settings: Settings) -> led
             next_step="Give another hydra.sweep.dir, or type hydra.launcher.existing=extend to add trials to this one.",
         )
     found = ledger.read_identity(sweep)
-    _refuse_other(sweep, found, wanted, settings)
+    _refuse_other(sweep, found, wanted, settings, base)
     return found
+
+
+def swept_names(sweep: paths.Sweep) -> list[str]:
+    """Return the keys that the sweep of a folder varies, without the replicate; none when it has no plan yet."""
+    if not sweep.identity.exists():
+        return []
+    trials = read_plan(sweep.plan, sweep=ledger.read_identity(sweep).sweep).trials
+    return list(trials[0].params) if trials else []
 
 
 def move_aside(sweep: paths.Sweep) -> Path:
@@ -67,28 +84,55 @@ def base_of(configuration: Mapping[str, Any], swept: Collection[str], exclude: C
     return without(configuration, {*swept, *exclude})
 
 
-def _refuse_other(sweep: paths.Sweep, found: ledger.Identity, wanted: ledger.Identity, settings: Settings) -> None:
-    checks = {
-        "its objective": found.objective == wanted.objective,
-        "its data": found.data == wanted.data,
-        "its base configuration": found.base == wanted.base,
-        "its code": found.code["sha256"] == wanted.code["sha256"] or settings.allow_code_change,
-    }
-    for what, same in checks.items():
-        if not same:
-            raise ForeignSweepError(
-                f"The folder holds another sweep: {what} differs from what you asked for.",
-                where=f"Folder: {sweep.root}",
-                next_step=_way_out(what),
-            )
+def _refuse_other(
+    sweep: paths.Sweep, found: ledger.Identity, wanted: ledger.Identity, settings: Settings, base: Mapping[str, Any]
+) -> None:
+    """Refuse to extend a sweep by what cannot be compared with it, and name the keys that differ."""
+    differs: list[str] = []
+    if found.objective != wanted.objective:
+        differs = _keys(found.objective.as_json(), wanted.objective.as_json(), "objective.")
+    elif found.base != wanted.base:
+        differs = _base_keys(sweep, found, settings, base)
+    elif found.data != wanted.data:
+        differs = [f"the data ({found.data[:12] or 'none'} there, {wanted.data[:12] or 'none'} here)"]
+    elif found.code["sha256"] != wanted.code["sha256"] and not settings.allow_code_change:
+        differs = ["the code"]
+    if differs:
+        raise ForeignSweepError(
+            f"The folder holds another sweep: {'; '.join(differs[:NAMED])} differs from what you asked for.",
+            where=f"Folder: {sweep.root}",
+            next_step=_way_out(differs),
+        )
 
 
-def _way_out(what: str) -> str:
-    if what == "its code":
+def _base_keys(sweep: paths.Sweep, found: ledger.Identity, settings: Settings, base: Mapping[str, Any]) -> list[str]:
+    """Return the keys in which the planned base configuration and the wanted one differ."""
+    plan = read_plan(sweep.plan, sweep=found.sweep)
+    if not plan.trials:
+        return ["the base configuration"]
+    first = plan.trials[0]
+    planned = resolved(OmegaConf.create(plan.part_of(first).configuration(first)), settings.volatile)
+    there = base_of(planned, {*first.params, settings.objective.replicate or ""}, settings.exclude)
+    return _keys(there, base) or ["the set of swept keys"]
+
+
+def _keys(there: Mapping[str, Any], here: Mapping[str, Any], above: str = "") -> list[str]:
+    """Return the dotted keys in which two configurations differ, with both values."""
+    found = []
+    for key in sorted(there.keys() | here.keys()):
+        one, other = there.get(key, _MISSING), here.get(key, _MISSING)
+        if isinstance(one, dict) and isinstance(other, dict):
+            found += _keys(one, other, f"{above}{key}.")
+        elif one is _MISSING or other is _MISSING or canonical(one) != canonical(other):
+            found.append(f"{above}{key} ({_said(one)} there, {_said(other)} here)")
+    return found
+
+
+def _said(value: object) -> str:
+    return "not" if value is _MISSING else canonical(value)[:40]
+
+
+def _way_out(differs: Sequence[str]) -> str:
+    if differs == ["the code"]:
         return "Type hydra.launcher.allow_code_change=true to extend it nevertheless, or give another hydra.sweep.dir."
     return "Give another hydra.sweep.dir, or type hydra.launcher.existing=anew to set the old records aside."
-
-
-def base_digest(base: Mapping[str, Any]) -> str:
-    """Return the digest that `sweep.json` keeps of a base configuration."""
-    return digest(dict(base))

@@ -70,6 +70,16 @@ def identify(config: DictConfig, fixed: Collection[str], settings: Settings, num
     return Composed(config, raw(task), identity, trial)
 
 
+def with_levels(composed: Composed, names: Sequence[str], settings: Settings) -> Composed:
+    """Return a job with a level for every name, in their order, also where its overrides do not say it."""
+    trial = composed.trial
+    levels = {name: level(name, composed.config, composed.resolved) for name in names} | dict(trial.params)
+    replicate, wanted = trial.replicate, settings.objective.replicate
+    if names and wanted and replicate is None:
+        replicate = level(wanted, composed.config, composed.resolved)
+    return replace(composed, trial=replace(trial, params=levels, replicate=replicate))
+
+
 def fixed_keys(master: DictConfig) -> set[str]:
     """Return the keys that the command line gave one value for the whole sweep."""
     return {
@@ -89,13 +99,19 @@ def with_changes(composed: Sequence[Composed], base: Mapping[str, Any]) -> list[
 
 def _level(override: Override, config: DictConfig, identity: Mapping[str, Any]) -> Any:  # noqa: ANN401 because a level is any JSON
     """Return the value that an override gave: a config group's choice, or the value with its type."""
+    found = level(override.key_or_group, config, identity)
+    return plain(override.value()) if found is None and not override.is_delete() else found
+
+
+def level(name: str, config: DictConfig, identity: Mapping[str, Any]) -> Any:  # noqa: ANN401 because a level is any JSON
+    """Return what a configuration says of a key: a group's choice, or the value with its type; None if nothing."""
     choices = config.hydra.runtime.choices
-    if override.key_or_group in choices:
-        return choices[override.key_or_group]
+    if name in choices:
+        return choices[name]
     node: Any = identity
-    for key in override.key_or_group.split("."):
+    for key in name.split("."):
         if not isinstance(node, dict) or key not in node:
-            return plain(override.value()) if not override.is_delete() else None
+            return None
         node = node[key]
     return node
 

@@ -9,7 +9,7 @@ from rich.console import Console as Terminal
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
     from types import TracebackType
 
@@ -41,6 +41,16 @@ class Console:
     def checkpoint_dir(self) -> Path | None:
         """Where checkpoints belong, or None when the trial is too short to need one."""
         return self._checkpoint_dir
+
+    @property
+    def stop_requested(self) -> bool:
+        """Nobody asks a trial in the foreground to stop: it is interrupted."""
+        return False
+
+    def keep(self, epoch: int, save: Callable[[], None]) -> None:
+        """Save after every epoch."""
+        del epoch
+        save()
 
     def report(self, epoch: int, metrics: Mapping[str, float]) -> None:
         """Show one finished epoch."""

@@ -19,8 +19,11 @@ if TYPE_CHECKING:
 _SLURM_NOTES = ("SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID", "SLURM_RESTART_COUNT", "SLURMD_NODENAME")
 
 
-def claim(sweep: paths.Sweep, shard: int) -> paths.Attempt:
-    """Make the next attempt of a shard; from now on every older one is superseded."""
+def claim(sweep: paths.Sweep, shard: int, *, again: str = "") -> paths.Attempt:
+    """Make the next attempt of a shard; from now on every older one is superseded.
+
+    ``again`` is the token of a submission by which a person wants failures to be tried again, with all their tries.
+    """
     sweep.shard(shard).mkdir(parents=True, exist_ok=True, mode=0o700)
     attempt = sweep.attempt(shard, _highest(sweep, shard) + 1)
     while True:
@@ -29,7 +32,8 @@ def claim(sweep: paths.Sweep, shard: int) -> paths.Attempt:
             break
         except FileExistsError:
             attempt = sweep.attempt(shard, attempt.number + 1)
-    records.publish(attempt.claim, records.canonical(_notes()) + "\n")
+    records.sync_folder(attempt.root.parent)  # so that a power loss does not give its number away twice
+    records.publish(attempt.claim, records.canonical({**notes(), "again": again}) + "\n")
     return attempt
 
 
@@ -40,7 +44,7 @@ def superseded(sweep: paths.Sweep, shard: int, attempt: paths.Attempt) -> bool:
 
 def alive(note: dict[str, Any]) -> bool | None:
     """Tell whether the claiming process still runs; None when that cannot be seen from this machine."""
-    if note["host"] != socket.gethostname() or note["boot"] != _boot():
+    if note.get("host") != socket.gethostname() or note.get("boot") != _boot():
         return None
     return bool(_start_time(note["pid"]) == note["pid_start"])
 
@@ -49,7 +53,8 @@ def _highest(sweep: paths.Sweep, shard: int) -> int:
     return max((attempt.number for attempt in sweep.attempts(shard)), default=0)
 
 
-def _notes() -> dict[str, Any]:
+def notes() -> dict[str, Any]:
+    """Return who this process is: where it runs, since when, and in which job."""
     pid = os.getpid()
     slurm = {name: os.environ[name] for name in _SLURM_NOTES if name in os.environ}
     return {

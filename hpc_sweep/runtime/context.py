@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import math
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from hpc_sweep.trial import Context, Quiet
+from hpc_sweep.trial import Context, Quiet, StoppedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
+
+    from hpc_sweep.runtime.stop import Flag
+
+SAVE_SECONDS = 30.0
+"""How old the last checkpoint of a trial becomes; a trial that is shorter saves nothing."""
+
+SAVE_SHARE = 0.05
+"""The largest share of a trial's time that goes into its checkpoints."""
 
 _current: list[Context] = [Quiet()]
 
@@ -35,12 +44,30 @@ def entered(context: Context) -> Iterator[Context]:
 
 
 class Watched:
-    """The context of a trial whose reports are told to a supervisor."""
+    """The context of a trial whose supervisor is told what happens, and may ask it to stop.
+
+    Parameters
+    ----------
+    tell
+        Called with the kind of event, ``progress`` or ``saved``, and its fields.
+    threads, checkpoints
+        What the trial may use: CPU threads, and a folder for checkpoints.
+    stop
+        Raised when the machine is about to be taken away.
+    save_seconds
+        How old the last checkpoint becomes before the next is due; 0 saves after every epoch.
+    """
 
     def __init__(
-        self, tell: Callable[[int, Mapping[str, float]], None], threads: int, checkpoints: Path | None
+        self,
+        tell: Callable[..., None],
+        threads: int,
+        checkpoints: Path | None,
+        stop: Flag,
+        save_seconds: float = SAVE_SECONDS,
     ) -> None:
-        self._tell, self._threads, self._checkpoints = tell, threads, checkpoints
+        self._tell, self._threads, self._checkpoints, self._stop = tell, threads, checkpoints, stop
+        self._save_seconds, self._saved, self._cost = save_seconds, time.monotonic(), 0.0
 
     @property
     def threads(self) -> int:
@@ -52,6 +79,27 @@ class Watched:
         """Where checkpoints belong, or None when the trial is too short to need one."""
         return self._checkpoints
 
+    @property
+    def stop_requested(self) -> bool:
+        """Whether the machine is about to be taken away: save what is worth it and raise `StoppedError`."""
+        return bool(self._stop.signal)
+
     def report(self, epoch: int, metrics: Mapping[str, float]) -> None:
         """Tell the metrics of one finished epoch, counted from 1; what is not finite is left out."""
-        self._tell(epoch, {name: float(value) for name, value in metrics.items() if math.isfinite(value)})
+        finite = {name: float(value) for name, value in metrics.items() if math.isfinite(value)}
+        self._tell("progress", epoch=epoch, metrics=finite)
+
+    def keep(self, epoch: int, save: Callable[[], None]) -> None:
+        """Save when the last checkpoint is old enough, and at once, as the last thing, when the trial is to stop."""
+        stopping = self.stop_requested
+        begun = time.monotonic()
+        if stopping or begun - self._saved >= self._interval():
+            save()
+            self._saved = time.monotonic()
+            self._cost = self._saved - begun
+            self._tell("saved", epoch=epoch, seconds=round(self._cost, 3))
+        if stopping:
+            raise StoppedError
+
+    def _interval(self) -> float:
+        return max(self._save_seconds, self._cost / SAVE_SHARE) if self._save_seconds else 0.0

@@ -1,114 +1,239 @@
 """The process that owns a shard's records. It never touches a tensor; it survives its worker.
 
-A worker that dies is charged to the trial it was in, and another worker takes the trials that are left.
+A worker that dies is charged to the trial it was in, and another worker takes the trials that are left; what failed
+and may be tried again comes last, in a fresh process. A signal only asks to stop: what is finished is published, the
+trial in progress keeps a checkpoint, and the shard's next attempt goes on from there.
 """
 
 from __future__ import annotations
 
-import multiprocessing
+import math
+import signal
+import time
 from dataclasses import dataclass
-from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Any
 
-from hpc_sweep.records import parse
+from hpc_sweep import records
+from hpc_sweep.errors import SweepError
 from hpc_sweep.runtime.book import Book, SupersededError
 from hpc_sweep.runtime.claim import claim
-from hpc_sweep.runtime.worker import failure, work
+from hpc_sweep.runtime.context import SAVE_SECONDS
+from hpc_sweep.runtime.failures import RETRIES, Failure, of_death, of_interruptions, of_silence
+from hpc_sweep.runtime.process import Silence, Worker, WorkerEndedError
+from hpc_sweep.runtime.stop import Signals
+from hpc_sweep.runtime.worker import Station
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from multiprocessing.connection import Connection
-    from multiprocessing.context import ForkProcess
+    from collections.abc import Iterator, Mapping, Sequence
 
     from hpc_sweep import paths
+    from hpc_sweep.runtime.history import History
     from hpc_sweep.runtime.worker import Load
     from hpc_sweep.trial import Trial
 
 SUPERSEDED = 4
 """The exit status of an attempt that found a newer one."""
 
+STOPPED = 5
+"""The exit status of an attempt that was asked to stop; the next one goes on where it stood."""
+
+UNFIT = 6
+"""The exit status of an attempt whose GPU failed twice in a row; another node should go on."""
+
+GRACE_SECONDS = 25.0
+"""How long a trial that was asked to stop may take; Slurm's KillWait is 30 s unless the site says otherwise."""
+
+GRACE_AT_TERMINAL = 5.0
+"""The same when a person waits for it."""
+
+BROKEN = 2
+"""How many GPU errors in a row make a node unfit."""
+
 
 @dataclass(frozen=True)
 class Shard:
-    """What one array task has to do."""
+    """What one array task has to do.
+
+    Parameters
+    ----------
+    sweep, sweep_id, number, trials
+        Which shard of which sweep, and its trials in the order in which they train.
+    threads
+        CPU threads of a trial.
+    retries
+        How often a retryable failure of a trial is tried again.
+    no_progress_min
+        After how many minutes without a word from the worker it is ended; None waits for ever.
+    again
+        The token of the submission that wants trials that failed for good to be tried again; empty when none does.
+    lead_seconds
+        How long before its time limit the job is told; a trial that is slow to stop has this time and no longer.
+    grace_seconds, save_seconds
+        How long a trial may take to stop when the node is taken away, and how old its last checkpoint becomes.
+    """
 
     sweep: paths.Sweep
     sweep_id: str
     number: int
     trials: Sequence[Trial]
     threads: int = 1
+    retries: int = RETRIES
+    no_progress_min: float | None = None
+    again: str = ""
+    lead_seconds: float = 0.0
+    grace_seconds: float = GRACE_SECONDS
+    save_seconds: float = SAVE_SECONDS
 
 
 def supervise(shard: Shard, load: Load) -> int:
-    """Train what a shard still owes and return its exit status: 0, 1 if a trial failed, 4 if superseded.
+    """Train what a shard still owes and return its exit status.
+
+    ::
+
+        0   every trial has an outcome        4   a newer attempt owns the shard
+        1   a trial failed for good           5   asked to stop; the next attempt goes on
+                                              6   the node's GPU is broken
 
     ``load`` is called in the worker and returns what trains one trial; so the supervisor imports nothing heavy.
+    Raises UserError on a node where the sweep cannot be recorded, and SweepError when its records cannot be written:
+    nothing is lost, another attempt goes on.
     """
-    attempt = claim(shard.sweep, shard.number)
+    with Signals() as signals:
+        try:
+            return _attempt(shard, load, signals)
+        except OSError as error:
+            raise SweepError(
+                f"The shard cannot write its records: {error.strerror}.",
+                where=f"File: {error.filename or shard.sweep.shard(shard.number)}",
+                next_step=f"Make room there, then type hpc-sweep resume {shard.sweep.root}",
+            ) from error
+
+
+def _attempt(shard: Shard, load: Load, signals: Signals) -> int:
+    records.require(shard.sweep.root)
+    attempt = claim(shard.sweep, shard.number, again=shard.again)
     book = Book(shard.sweep, shard.sweep_id, shard.number, attempt)
     try:
-        settled = book.settled()
-        owed = [trial for trial in shard.trials if trial.id not in settled]
-        while owed:
-            owed = _attend(shard, owed, load, attempt, book)
-        book.close()
+        return _Supervisor(shard, load, attempt, book, signals).run()
     except SupersededError:
+        book.note("superseded")
         return SUPERSEDED
     finally:
         book.release()
-    return 1 if book.failed else 0
 
 
-def _attend(shard: Shard, owed: list[Trial], load: Load, attempt: paths.Attempt, book: Book) -> list[Trial]:
-    """Let one worker train until it is done or dead; return the trials that are left."""
-    worker, channel = _start(shard, owed, load, attempt)
-    left = list(owed)
-    try:
-        for message in _messages(worker, channel, book):
-            if message["event"] == "done":
-                book.finished(message["trial"], message["result"])
-                left = [trial for trial in left if trial.id != message["trial"]]
+def grace(shard: Shard, asked: signal.Signals) -> float:
+    """Return how many seconds a trial has to stop, by the signal that asked."""
+    if asked is signal.SIGUSR2:
+        return max(shard.grace_seconds, shard.lead_seconds - GRACE_SECONDS)
+    return min(shard.grace_seconds, GRACE_AT_TERMINAL) if asked is signal.SIGINT else shard.grace_seconds
+
+
+class _Supervisor:
+    """One attempt of a shard, from its claim to its exit status."""
+
+    def __init__(self, shard: Shard, load: Load, attempt: paths.Attempt, book: Book, signals: Signals) -> None:
+        self._shard, self._load, self._book, self._signals = shard, load, book, signals
+        self._station = Station(attempt, book.earlier, signals.flag, shard.threads, shard.save_seconds)
+        self._tries: dict[str, int] = {}
+        self._gpu_errors = 0
+        self._slowest_save = 0.0
+
+    def run(self) -> int:
+        """Train what is owed and return the exit status."""
+        owed = self._owed(self._book.history(again=self._shard.again))
+        while owed and not self._signals.flag.signal and self._gpu_errors < BROKEN:
+            owed = self._attend(owed)
+        if not owed:
+            self._book.close()
+            return 1 if self._book.failed else 0
+        self._book.publish()
+        return STOPPED if self._signals.flag.signal else UNFIT
+
+    def _owed(self, history: History) -> list[Trial]:
+        """Return the trials that may still be tried; give up those that attempt after attempt died in."""
+        self._tries = dict(history.tries)
+        owed = []
+        for trial in self._shard.trials:
+            if trial.id in history.outcomes:
+                continue
+            if trial.id in history.refused:
+                self._book.failed.add(trial.id)
+            elif self._tries.get(trial.id, 0) > self._shard.retries:
+                given_up = of_interruptions(history.interruptions.get(trial.id, 0))
+                self._book.finished(trial.id, given_up.fields(self._tries[trial.id], self._shard.retries))
             else:
-                book.progress(message)
-    finally:
-        if left:  # it is dead, or we were superseded; the exit code of a dead process stays as it is
-            worker.kill()
-        worker.join()
-    if left:
-        book.finished(left[0].id, {**failure(*_death(worker.exitcode)), "threads": shard.threads})
-    return left[1:]
+                owed.append(trial)
+        return owed
 
+    def _attend(self, owed: list[Trial]) -> list[Trial]:
+        """Let one worker train until it is done or dead; return the trials that are left, the retries last."""
+        left, again = {trial.id: trial for trial in owed}, []
+        current, ended = "", 0
+        silence = Silence(self._shard.no_progress_min and 60 * self._shard.no_progress_min)
+        with Worker(owed, self._load, self._station) as worker:
+            for message in self._messages(worker, silence):
+                event, trial = message["event"], left[message["trial"]]
+                current = trial.id if event in {"start", "progress", "saved"} else ""
+                if event != "done":
+                    self._note(message)
+                    continue
+                del left[trial.id]
+                ended += 1
+                again += [trial] if self._done(trial, message["result"]) else []
+        if left and not self._signals.flag.signal and (current or not ended):
+            trial = left.pop(current or next(iter(left)))
+            death = of_silence(silence.limit) if silence.too_long else of_death(worker.exitcode)
+            again += [trial] if self._failed(trial, death, {"threads": self._shard.threads}) else []
+        return [*left.values(), *again]
 
-def _start(shard: Shard, owed: list[Trial], load: Load, attempt: paths.Attempt) -> tuple[ForkProcess, Connection]:
-    fork = multiprocessing.get_context("fork")
-    ours, theirs = fork.Pipe(duplex=False)
-    worker = fork.Process(
-        target=work, args=(theirs, owed, load, shard.threads, attempt.log), name=f"shard-{shard.number}"
-    )
-    worker.start()
-    theirs.close()
-    return worker, ours
-
-
-def _messages(worker: ForkProcess, channel: Connection, book: Book) -> Iterator[dict[str, Any]]:
-    """Yield what the worker tells until it ends; publish in between when it is time.
-
-    The worker's end is asked of the kernel as well, because its own children may hold the channel open.
-    """
-    while True:
-        ready = wait([channel, worker.sentinel], timeout=max(book.due(), 0.0))
-        if channel in ready:
+    def _messages(self, worker: Worker, silence: Silence) -> Iterator[dict[str, Any]]:
+        """Yield what the worker tells until it ends; publish in between, pass on a signal, end what hangs."""
+        deadline = math.inf
+        while True:
             try:
-                yield parse(channel.recv_bytes().decode("utf-8", "surrogatepass"))
-            except (EOFError, ConnectionResetError):
+                until = min(self._book.due(), silence.step, deadline - time.monotonic())
+                message = worker.listen(self._signals.wakeup, until)
+            except WorkerEndedError:
                 return
-        elif ready:
-            return
-        else:
-            book.publish()
+            self._signals.drain()
+            silence.look(heard=message is not None)
+            if message is not None:
+                yield message
+            if self._signals.flag.signal and deadline == math.inf:
+                deadline = self._begin_to_stop()
+            if silence.too_long:
+                return worker.end_with_stacks()
+            if time.monotonic() > deadline:
+                return worker.kill()
+            if self._book.due() <= 0:
+                self._book.publish()
 
+    def _begin_to_stop(self) -> float:
+        """Publish what is finished, and return when the trial in progress will have had its time."""
+        asked = signal.Signals(self._signals.flag.signal)
+        self._book.note("stopping", signal=asked.name)
+        self._book.publish()
+        return time.monotonic() + max(grace(self._shard, asked), 2 * self._slowest_save)
 
-def _death(exitcode: int | None) -> tuple[str, str]:
-    if exitcode is not None and exitcode < 0:
-        return f"signal {-exitcode}", f"the worker was ended by signal {-exitcode}"
-    return f"exit {exitcode}", f"the worker ended with status {exitcode} in the middle of the trial"
+    def _note(self, message: Mapping[str, Any]) -> None:
+        if message["event"] == "saved":
+            self._slowest_save = max(self._slowest_save, message["seconds"])
+        self._book.progress(message)
+
+    def _done(self, trial: Trial, fields: Mapping[str, Any]) -> bool:
+        """Record what a worker told of a trial that ended; return whether it is to be tried again."""
+        if fields["outcome"] is None:
+            return self._failed(trial, Failure(**fields["error"]), fields)
+        self._gpu_errors = 0
+        self._book.finished(trial.id, fields)
+        return False
+
+    def _failed(self, trial: Trial, failure: Failure, fields: Mapping[str, Any]) -> bool:
+        """Record one more try without an outcome; return whether there is another."""
+        self._tries[trial.id] = self._tries.get(trial.id, 0) + 1
+        self._gpu_errors = self._gpu_errors + 1 if failure.reason == "cuda" else 0
+        note = failure.fields(self._tries[trial.id], self._shard.retries)
+        self._book.finished(trial.id, {**fields, **note})
+        retried: bool = note["error"]["retryable"]
+        return retried

@@ -54,8 +54,9 @@ def fit(task: Task, cfg: DictConfig, context: Context, device: torch.device) -> 
 
     A trial with a loss or metric that is no longer finite ends as ``diverged``: its result has the curves of the
     epochs before and no metrics, for it reached nothing that could be compared. Where the context has a folder for
-    checkpoints, every epoch is kept there and the trial goes on from the newest; it then equals an uninterrupted one,
-    on a CPU bit for bit. Raises UserError for what cannot be trained as it was asked.
+    checkpoints, the epochs that it wants are kept there and the trial goes on from the newest; it then equals an
+    uninterrupted one, on a CPU bit for bit. Raises UserError for what cannot be trained as it was asked, and
+    StoppedError after a checkpoint when the context says so.
     """
     _check(cfg)
     threads.limit(context.threads)
@@ -72,7 +73,7 @@ def fit(task: Task, cfg: DictConfig, context: Context, device: torch.device) -> 
             state.finish_epoch(metrics, details)
             context.report(state.epoch, metrics)
             if checkpoints is not None:
-                checkpoints.save(state.epoch, state.capture())
+                _keep(context, checkpoints, state)
     return _result(Outcome.COMPLETED, state, data, device, note)
 
 
@@ -148,6 +149,10 @@ def _checkpoints(cfg: DictConfig, context: Context, data: Data) -> Checkpoints |
         return None
     configuration = without(resolved(cfg), OmegaConf.select(cfg, "identity.exclude", default=()))
     return Checkpoints(context.checkpoint_dir, digest(configuration), configuration, data.fingerprint)
+
+
+def _keep(context: Context, checkpoints: Checkpoints, state: State) -> None:
+    context.keep(state.epoch, lambda: checkpoints.save(state.epoch, state.capture()))
 
 
 def _resume(state: State, checkpoints: Checkpoints | None, device: torch.device) -> str:

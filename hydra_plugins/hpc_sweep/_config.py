@@ -37,6 +37,8 @@ class ShardedConf:
     shards: int | None = None
     trials_per_shard: int | None = None
     cpus_per_task: int = 1
+    retries: int = 2
+    no_progress_min: float | None = None
     existing: str = "extend"
     allow_code_change: bool = False
     dry_run: bool = False
@@ -54,11 +56,12 @@ class ShardedLocalConf(ShardedConf):
 
 @dataclass
 class StewardConf:
-    """The dependent job that collects; it needs no GPU."""
+    """The dependent job that collects and submits what is owed, `max_rounds` times at most; it needs no GPU."""
 
     partition: str | None = None
     timeout_min: int = 30
     mem_gb: float | None = None
+    max_rounds: int = 10
 
 
 @dataclass

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from hpc_sweep import records
-from hpc_sweep.errors import CorruptRecordError
+from hpc_sweep.errors import CorruptRecordError, ForeignSweepError
 from hpc_sweep.records import Kind
 
 
@@ -128,19 +128,26 @@ def test_a_record_cut_at_any_byte_is_named_as_corrupt(tmp_path):
         lambda entry: entry | {"body": {"value": 2}},
         lambda entry: entry | {"schema": 99},
         lambda entry: entry | {"kind": "rumour"},
-        lambda entry: entry | {"sweep": "another"},
         lambda entry: {name: value for name, value in entry.items() if name != "body"},
     ],
-    ids=["body", "schema", "kind", "sweep", "missing"],
+    ids=["body", "schema", "kind", "missing"],
 )
 def test_a_changed_entry_is_refused(tmp_path, change):
-    """A forged, foreign or incomplete entry is not taken for one of ours."""
+    """A forged or incomplete entry is not taken for one of ours."""
     append(tmp_path, value=1)
     path = tmp_path / "000001.json"
     path.write_text(json.dumps(change(json.loads(path.read_text()))))
 
     with pytest.raises(CorruptRecordError, match=r"000001\.json"):
         list(records.read(tmp_path, sweep="s"))
+
+
+def test_the_records_of_two_sweeps_in_one_folder_are_refused(tmp_path):
+    """Nothing is read of a mixed folder, because nobody can say which plan its results belong to."""
+    append(tmp_path, value=1)
+
+    with pytest.raises(ForeignSweepError, match="two sweeps"):
+        list(records.read(tmp_path, sweep="another"))
 
 
 @pytest.mark.parametrize(

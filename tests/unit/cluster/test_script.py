@@ -25,10 +25,10 @@ def sweep(tmp_path):
 
 
 def test_the_command_of_an_array_task_is_constant(sweep):
-    """It is python, shard entry, sweep and intent number, and says nothing of the trials."""
+    """It is python, the entry of the sweep's code, sweep and intent number, and says nothing of the trials."""
     text = script.array(sweep, {"timeout_min": 5, "cpus_per_task": 1}, "token", 3, 7)
 
-    assert text.splitlines()[-1].endswith(script.shard_command(sweep, 3))
+    assert text.splitlines()[-1].endswith(script.command(sweep, 3))
     assert "#SBATCH --array=0-6%7" in text
     assert "#SBATCH --job-name=token" in text
     assert "#SBATCH --comment=token" in text
@@ -57,13 +57,36 @@ def test_a_line_break_in_a_parameter_is_refused(sweep, name):
         script.array(sweep, {name: "x\ntouch pwned"}, "token", 1, 1)
 
 
-def test_the_steward_waits_for_the_array_whatever_its_end(sweep):
-    """It depends by `afterany`, is no array, and runs on its own partition."""
-    text = script.steward(sweep, {"partition": "cpu", "timeout_min": 10}, "token", "123")
+def test_the_steward_needs_no_gpu(sweep):
+    """It is no array, and takes its own partition and only the account of the others."""
+    parameters = {"steward": {"partition": "cpu", "timeout_min": 10}, "account": "lab", "gpus_per_node": 1}
+    text = script.steward(sweep, parameters, "token", 4)
 
-    assert "#SBATCH --dependency=afterany:123" in text
     assert "#SBATCH --partition=cpu" in text
+    assert "#SBATCH --account=lab" in text
+    assert "gpus" not in text
     assert "--array" not in text
+    assert text.splitlines()[-1] == script.command(sweep, 4)
+
+
+def test_a_percent_sign_of_the_folder_is_no_pattern_of_slurms(tmp_path):
+    """Slurm expands %j and the like in names of output files, so each sign of the folder's own name is doubled."""
+    text = script.array(paths.Sweep(tmp_path / "50% %j"), {}, "token", 1, 1)
+
+    assert f"--output='{tmp_path}/50%% %%j/submissions/output/%A_%a.log'" in text
+
+
+@pytest.mark.parametrize("given", [{"mail-user": "a\nb"}, {"a\nb": "x"}, {"x": ["a", "b\r"]}])
+def test_a_line_break_deep_in_a_parameter_is_refused(sweep, given):
+    """Further parameters are written as they are, keys included."""
+    with pytest.raises(UserError, match="line break"):
+        script.array(sweep, {"additional_parameters": given}, "token", 1, 1)
+
+
+def test_a_line_break_in_the_folder_is_refused(tmp_path):
+    """The name of the folder is part of the script."""
+    with pytest.raises(UserError, match="The sweep's folder"):
+        script.array(paths.Sweep(tmp_path / "a\nb"), {}, "token", 1, 1)
 
 
 def test_an_enclosing_job_leaks_nothing(monkeypatch):

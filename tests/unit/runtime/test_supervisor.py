@@ -9,33 +9,14 @@ import time
 
 import pytest
 
-from hpc_sweep import paths, records
-from hpc_sweep.ledger import Identity, read_ledger, write_identity
-from hpc_sweep.objective import Objective
-from hpc_sweep.plan import append_part, partition, read_plan
+from hpc_sweep import records
 from hpc_sweep.runtime.book import LONGEST, SHORTEST, interval
 from hpc_sweep.runtime.claim import alive, claim, superseded
 from hpc_sweep.runtime.context import current
-from hpc_sweep.runtime.supervisor import SUPERSEDED, Shard, supervise
-from hpc_sweep.trial import Outcome, Result, Trial
+from hpc_sweep.runtime.supervisor import SUPERSEDED, supervise
+from hpc_sweep.trial import Outcome, Result
 
 SWEEP = "sweep-id"
-
-
-@pytest.fixture
-def sweep(tmp_path):
-    """Return a sweep of six trials in one shard."""
-    place = paths.Sweep(tmp_path / "sweep")
-    place.root.mkdir()
-    write_identity(place, Identity(SWEEP, Objective("val/score", "max"), "", {}, "", {}, ""))
-    trials = [Trial(n, f"id{n}", (f"x={n}",), {"x": n}, None, ()) for n in range(1, 7)]
-    append_part(place.plan, trials, partition(6, shards=1, trials_per_shard=None), sweep=SWEEP, base={}, form="rebuilt")
-    return place
-
-
-def shard(sweep):
-    """Return the only shard of the sweep."""
-    return Shard(sweep, SWEEP, 1, read_plan(sweep.plan, sweep=SWEEP).shard(1))
 
 
 def scores(trial, context):
@@ -52,7 +33,7 @@ def with_accident(number, accident):
             accident()
         return scores(trial, context)
 
-    return lambda: train
+    return train
 
 
 def raise_error():
@@ -60,11 +41,11 @@ def raise_error():
     raise ValueError("no such thing")
 
 
-def test_every_trial_of_a_calm_shard_has_its_outcome(sweep):
+def test_every_trial_of_a_calm_shard_has_its_outcome(house, sweep):
     """All results are published, once, and the attempt has its end."""
-    assert supervise(shard(sweep), lambda: scores) == 0
+    assert house.attempt(scores) == 0
 
-    state = read_ledger(sweep)
+    state = house.ledger()
 
     assert state.counts["completed"] == 6
     assert [row.result["metrics"]["val/score"] for row in state.rows] == [1, 2, 3, 4, 5, 6]
@@ -82,19 +63,19 @@ def test_every_trial_of_a_calm_shard_has_its_outcome(sweep):
     ],
     ids=["raises", "killed", "other signal", "exits", "sys.exit"],
 )
-def test_one_failing_trial_ends_only_itself(sweep, accident, reason):
+def test_one_failing_trial_ends_only_itself(house, accident, reason):
     """Whatever a trial does, its siblings finish, and the shard's exit status says that one failed."""
-    assert supervise(shard(sweep), with_accident(3, accident)) == 1
+    assert house.attempt(with_accident(3, accident)) == 1
 
-    rows = read_ledger(sweep).rows
+    rows = house.ledger().rows
 
     assert [row.status for row in rows] == ["completed"] * 2 + ["failed"] + ["completed"] * 3
     assert rows[2].failure["error"]["reason"] == reason
 
 
-def test_the_traceback_of_a_failure_is_in_the_log(sweep):
+def test_the_traceback_of_a_failure_is_in_the_log(house, sweep):
     """A person finds out why."""
-    supervise(shard(sweep), with_accident(2, raise_error))
+    house.attempt(with_accident(2, raise_error))
 
     log = sweep.attempt(1, 1).log.read_text()
 
@@ -102,40 +83,40 @@ def test_the_traceback_of_a_failure_is_in_the_log(sweep):
     assert "ValueError: no such thing" in log
 
 
-def test_a_result_that_is_no_json_is_a_failure(sweep):
+def test_a_result_that_is_no_json_is_a_failure(house):
     """What cannot be recorded is refused where it was made."""
 
     def train(trial, context):
         del trial, context
         return Result(Outcome.COMPLETED, {"val/score": float("nan")})
 
-    assert supervise(shard(sweep), lambda: train) == 1
-    assert read_ledger(sweep).counts["failed"] == 6
+    assert house.attempt(train) == 1
+    assert house.ledger().counts["failed"] == 6
 
 
-def test_a_task_that_cannot_be_loaded_fails_every_trial_with_its_reason(sweep):
+def test_a_task_that_cannot_be_loaded_fails_every_trial_with_its_reason(house):
     """An import error is told for each trial."""
 
     def load():
         raise ModuleNotFoundError("No module named 'theirs'")
 
-    supervise(shard(sweep), load)
+    supervise(house.shard(), load)
 
-    assert {row.failure["error"]["text"] for row in read_ledger(sweep).rows} == {
+    assert {row.failure["error"]["text"] for row in house.ledger().rows} == {
         "ModuleNotFoundError: No module named 'theirs'"
     }
 
 
-def test_a_finished_shard_trains_nothing_again(sweep):
+def test_a_finished_shard_trains_nothing_again(house, sweep):
     """The second attempt finds all outcomes."""
-    supervise(shard(sweep), lambda: scores)
+    house.attempt(scores)
 
-    assert supervise(shard(sweep), with_accident(1, raise_error)) == 0
-    assert read_ledger(sweep).counts["completed"] == 6
+    assert house.attempt(with_accident(1, raise_error)) == 0
+    assert house.ledger().counts["completed"] == 6
     assert sweep.attempt(1, 2).results.read_bytes() == b""
 
 
-def test_what_a_predecessor_finished_is_published_and_not_trained_again(sweep):
+def test_what_a_predecessor_finished_is_published_and_not_trained_again(house, sweep):
     """A trial that is durable in `results.jsonl` survives the death of its supervisor."""
     first = claim(sweep, 1)
     descriptor = os.open(first.results, os.O_WRONLY | os.O_CREAT)
@@ -144,13 +125,13 @@ def test_what_a_predecessor_finished_is_published_and_not_trained_again(sweep):
     os.write(descriptor, b'{"trial": "id2", "outc')  # the supervisor died here
     os.close(descriptor)
 
-    supervise(shard(sweep), lambda: scores)
+    house.attempt(scores)
 
-    rows = read_ledger(sweep).rows
+    rows = house.ledger().rows
     assert [row.result["metrics"]["val/score"] for row in rows] == [99, 2, 3, 4, 5, 6]
 
 
-def test_an_attempt_that_finds_a_newer_one_stops_and_publishes_nothing_more(sweep):
+def test_an_attempt_that_finds_a_newer_one_stops_and_publishes_nothing_more(house, sweep):
     """The highest attempt owns the shard."""
 
     def train(trial, context):
@@ -159,7 +140,7 @@ def test_an_attempt_that_finds_a_newer_one_stops_and_publishes_nothing_more(swee
             time.sleep(SHORTEST + 1)  # longer than until the next publication
         return scores(trial, context)
 
-    assert supervise(shard(sweep), lambda: train) == SUPERSEDED
+    assert house.attempt(train) == SUPERSEDED
 
     published = [entry for entry in records.read(sweep.shard(1), sweep=SWEEP) if entry.kind is records.Kind.END]
     assert published == []
@@ -180,7 +161,7 @@ def test_a_claim_tells_whether_its_process_lives(sweep):
     assert alive(note | {"host": "elsewhere"}) is None
 
 
-def test_a_worker_dies_with_its_supervisor(tmp_path):
+def test_a_worker_dies_with_its_supervisor(tmp_path, wait_for, running):
     """No orphan trains on."""
     code = """
 import os, sys, time, multiprocessing, pathlib
@@ -204,7 +185,7 @@ process.join()
     wait_for(lambda: not running(child))
 
 
-def test_a_trial_finds_its_context(sweep):
+def test_a_trial_finds_its_context(house, sweep):
     """A task that is handed nothing asks for the context of the trial that runs."""
 
     def train(trial, context):
@@ -212,9 +193,9 @@ def test_a_trial_finds_its_context(sweep):
         current().report(1, {"val/score": 0.25, "val/bad": float("nan")})
         return Result(Outcome.COMPLETED, {"val/score": float(trial.number)})
 
-    supervise(shard(sweep), lambda: train)
+    house.attempt(train)
 
-    lines = records.read_lines(sweep.attempt(1, 1).progress)
+    lines = records.read_lines(sweep.attempt(1, 1).progress, sealed=False)
     assert {"event": "progress", "trial": "id1", "epoch": 1, "metrics": {"val/score": 0.25}} in lines
 
 
@@ -222,20 +203,3 @@ def test_a_trial_finds_its_context(sweep):
 def test_the_interval_between_publications_grows_with_the_age_of_the_attempt(age, seconds):
     """Short sweeps are seen soon, long ones make few files."""
     assert interval(age) == seconds
-
-
-def wait_for(condition, seconds=20):
-    """Wait until a condition holds."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition never held"
-        time.sleep(0.02)
-
-
-def running(pid):
-    """Tell whether a process is there and no zombie."""
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False

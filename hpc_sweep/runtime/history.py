@@ -1,0 +1,125 @@
+"""What the earlier attempts of a shard left: what they finished, and how often they tried what they did not finish.
+
+Slurm's restart count is no witness, so tries are counted from the attempts' own files. An attempt that died without a
+word charges one try to the trial that it was in, unless it had got something done: then it was bad luck.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from signal import Signals
+from typing import TYPE_CHECKING, Any
+
+from hpc_sweep import records
+from hpc_sweep.errors import CorruptRecordError
+from hpc_sweep.runtime.checkpoints import reached
+from hpc_sweep.runtime.claim import alive
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from hpc_sweep import paths
+    from hpc_sweep.ledger import ShardState
+
+    Line = Mapping[str, Any]
+
+_EXCUSES = frozenset({"saved", "superseded"})
+"""What an attempt may have noted that excuses it: it kept a checkpoint, or another one took its place."""
+
+
+@dataclass(frozen=True)
+class Past:
+    """The files of one attempt, read back.
+
+    ``reached`` is the epoch of the newest checkpoint, by trial; ``again`` the token of a submission that wants failures
+    to be tried again.
+    """
+
+    results: tuple[Line, ...] = ()
+    progress: tuple[Line, ...] = ()
+    reached: Mapping[str, int] = field(default_factory=dict)
+    again: str = ""
+    alive: bool = False
+
+
+@dataclass(frozen=True)
+class History:
+    """What is known before an attempt trains anything.
+
+    ``outcomes`` are trials that ended for good; ``unpublished`` the lines of those that their log does not have yet;
+    ``tries`` and ``interruptions`` count by trial; ``refused`` are trials whose last failure no retry can mend.
+    """
+
+    outcomes: frozenset[str]
+    unpublished: tuple[Line, ...]
+    tries: Mapping[str, int]
+    interruptions: Mapping[str, int]
+    refused: frozenset[str]
+
+
+def read_past(attempts: Iterable[paths.Attempt]) -> list[Past]:
+    """Read what attempts left; a file that cannot be read says nothing, and its trials are trained again."""
+    return [_past(attempt) for attempt in attempts]
+
+
+def recall(state: ShardState, pasts: Sequence[Past]) -> History:
+    """Judge the past of a shard from its log and its attempts' files."""
+    newly: dict[str, Line] = {}
+    tries, interruptions, last = Counter[str](), Counter[str](), dict(state.failures)
+    asked, newest = {""}, dict[str, int]()
+    for past in pasts:
+        if past.again not in asked:  # once for each submission: a requeue of it is no new wish
+            asked.add(past.again)
+            tries.clear()
+            interruptions.clear()
+            last.clear()
+        for line in past.results:
+            if line["outcome"] is None:
+                tries[line["trial"]] += 1
+                last[line["trial"]] = line
+            elif line["trial"] not in state.results:
+                newly.setdefault(line["trial"], line)
+        got_on = any(epoch > newest.get(trial, 0) for trial, epoch in past.reached.items())
+        newest |= past.reached
+        if not got_on and (trial := interrupted(past)):
+            tries[trial] += 1
+            interruptions[trial] += 1
+    refused = {trial for trial, line in last.items() if not line["error"].get("retryable", False)}
+    outcomes = frozenset(state.results.keys() | newly.keys())
+    return History(outcomes, tuple(newly.values()), tries, interruptions, frozenset(refused) - outcomes)
+
+
+def interrupted(past: Past) -> str | None:
+    """Return the trial that an attempt was in when it died without having got anything done, or None."""
+    excused = past.alive or any(_excuses(line) for line in past.progress)
+    if excused or any(line["outcome"] is not None for line in past.results):
+        return None
+    begun = [line["trial"] for line in past.progress if line["event"] == "start"]
+    ended = Counter(line["trial"] for line in past.results)
+    return begun[-1] if begun and begun.count(begun[-1]) > ended[begun[-1]] else None
+
+
+def _excuses(line: Line) -> bool:
+    by_hand = line["event"] == "stopping" and line["signal"] == Signals.SIGINT.name
+    return by_hand or line["event"] in _EXCUSES
+
+
+def _past(attempt: paths.Attempt) -> Past:
+    try:
+        note: dict[str, Any] = records.read_json(attempt.claim)
+    except (OSError, CorruptRecordError):
+        note = {}
+    lives = bool(note) and alive(note) is True
+    again = str(note.get("again", ""))
+    results = tuple(_lines(attempt.results, sealed=True))
+    progress = tuple(_lines(attempt.progress, sealed=False))
+    return Past(results, progress, reached(attempt), again, lives)
+
+
+def _lines(path: Path, *, sealed: bool) -> list[Line]:
+    try:
+        return records.read_lines(path, sealed=sealed, problems=[])
+    except (OSError, CorruptRecordError):
+        return []
