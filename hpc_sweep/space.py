@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,9 @@ def configuration(params: Mapping[str, Any]) -> str:
 
 def is_number(value: object) -> bool:
     """Tell whether a level can be put on an axis."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return abs(value) <= sys.float_info.max  # false for NaN, infinities, and integers that no float can hold
 
 
 @dataclass(frozen=True)

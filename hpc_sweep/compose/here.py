@@ -52,6 +52,7 @@ def train(cfg: DictConfig) -> float | None:
     resolved = copy.deepcopy(cfg)
     OmegaConf.resolve(resolved)
     OmegaConf.set_readonly(resolved, value=True)
+    tasks.check(resolved)
     objective = Objective.parse(resolved.objective)
     begun = time.monotonic()
     with Console(resolved.epochs, threads=threads()) as context:

@@ -111,12 +111,15 @@ def _own(session: Session, batch: Sequence[Composed], settings: Settings) -> led
 
 
 def _prepare(batch: Sequence[Composed]) -> str:
-    """Make the data of our own tasks ready, once and before anything is submitted; return their fingerprint."""
+    """Check our own trials and make their data ready, before anything is submitted; return the data's fingerprint."""
     if not shipped(batch[0].task):
         return ""
+    for job in batch:
+        tasks.check(job.task)
     nodes = {OmegaConf.to_yaml(job.task.data, resolve=False): job.task for job in batch}
     for cfg in nodes.values():
-        tasks.prepare(cfg)
+        for sentence in tasks.prepare(cfg):
+            log.warning("%s", sentence)
     return "+".join(sorted({tasks.fingerprint(cfg) for cfg in nodes.values()}))
 
 
@@ -234,7 +237,7 @@ def _shards(session: Session) -> list[int]:
 def _preview(session: Session, batch: Sequence[Composed]) -> str:
     sizes = _sizes(session, len(batch))
     lines = [f"Run {job.trial.number}: {' '.join(job.trial.overrides)}" for job in batch]
-    lines += [f"{len(batch)} trials in {len(sizes)} shards of {' '.join(map(str, sizes))}; nothing was written."]
+    lines += [f"{len(batch)} trials, in shards of {' '.join(map(str, sizes))}; nothing was written."]
     if session.executor == "slurm":
         lines += ["", script.array(session.sweep, session.parameters, "hpc-sweep-preview", 1, len(sizes))]
     return "\n".join(lines)

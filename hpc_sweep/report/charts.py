@@ -74,7 +74,7 @@ def axis_kind(levels: Sequence[object]) -> str:
     if len(numbers) < len(levels) or not numbers:
         return "nominal"
     gaps = [after - before for before, after in pairwise(numbers)]
-    even = len(gaps) > 1 and max(gaps) <= 1.5 * min(gaps)
+    even = len(gaps) > 1 and max(gaps) <= 1.01 * min(gaps)
     positive = [number for number in numbers if number > 0]
     if even or len(positive) < 2 or positive[-1] < _DECADE * positive[0]:  # noqa: PLR2004 because one has no ratio
         return "linear"
@@ -186,7 +186,8 @@ def _leaderboard(evidence: Evidence, decision: Decision) -> Picture | None:
     if not ranked:
         return None
     shown, metric = ranked[:_ROWS], evidence.objective.metric
-    caption = f"The best {share_of(len(shown), len(ranked))} configurations; diamond: mean over replicates"
+    score = "mean over replicates" if any(entry.n > 1 for entry in shown) else "one trial"
+    caption = f"The best {share_of(len(shown), len(ranked))} configurations; diamond: {score}"
     with_interval = any(entry.interval for entry in shown)
     caption += "; dot: replicate; bar: 95 % interval by the pooled replicate sd." if with_interval else "."
     values = {one.trial.number: one.value for one in evidence.scored}
@@ -195,7 +196,7 @@ def _leaderboard(evidence: Evidence, decision: Decision) -> Picture | None:
 
 
 def _ladder(shown: Sequence[Entry], values: dict[int, float], title: str) -> Chart:
-    names = [f"{label(entry.configuration)}   #{entry.rank}" for entry in shown]
+    names = [f"#{entry.rank}  {label(entry.configuration)}" for entry in shown]
     rows = [{"row": name, "state": _state(entry)} for name, entry in zip(names, shown, strict=True)]
     means = [row | {"x": entry.mean} for row, entry in zip(rows, shown, strict=True)]
     dots = [

@@ -1,33 +1,34 @@
 """Merge, decide, report: from the logs of a sweep to its derived files, at any time and twice at once.
 
-Nothing here is a record. Every file is replaced whole, `decision.json` last: whoever finds it finds the rest. It says
-by its ``inputs`` what it was made from; of two collectors the one that has read less gives way.
+Nothing here is a record. All files are made in memory and then replaced one by one, `decision.json` last: whoever finds
+it finds the rest. It says by its ``inputs`` what it was made from, so that of two collectors the one that has read
+less gives way; and each looks, when it is done, whether another one has written between its files.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import uuid
 from typing import TYPE_CHECKING, Any
 
 from hpc_sweep import records
 from hpc_sweep.analysis.decision import Decision, decide_evidence
-from hpc_sweep.analysis.table import Evidence
+from hpc_sweep.analysis.table import Evidence, curves_table, trials_table
 from hpc_sweep.errors import CorruptRecordError
 from hpc_sweep.ledger import read_ledger
 from hpc_sweep.report import charts
 from hpc_sweep.report.markdown import Report
-from hpc_sweep.report.tables import write_tables
-from hpc_sweep.report.winner import winning_configuration, write_winner
+from hpc_sweep.report.tables import csv_text
+from hpc_sweep.report.winner import winner_yaml, winning_configuration
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Mapping
     from pathlib import Path
 
     from hpc_sweep import paths
     from hpc_sweep.ledger import Ledger
-    from hpc_sweep.report.drawing import Picture
+
+Derived = dict["Path", "bytes | None"]
+"""Files in the order in which they are written; None for one that must not be there."""
 
 
 def collect(sweep: paths.Sweep, *, over: Collection[int] = ()) -> Decision:
@@ -35,18 +36,35 @@ def collect(sweep: paths.Sweep, *, over: Collection[int] = ()) -> Decision:
 
     `over` are the shards whose jobs are known to have ended. The same records give the same bytes.
     """
-    overtaken = False
     while True:
         ledger = read_ledger(sweep, over=over)
+        decision, files = derive(sweep, ledger)
         newer = _newer(sweep, ledger.inputs)
-        if newer is not None and not overtaken:
+        if newer is not None:
             return Decision.parse(newer)
-        decision = _write_derived(sweep, ledger)
-        # A collector that read more has finished meanwhile, and its files may be overwritten by now: once more.
-        overtaken = _newer(sweep, ledger.inputs) is not None
-        if not overtaken:
-            records.replace(sweep.decision_json, decision_text(decision))
+        for path, content in files.items():
+            _put(sweep, path, content)
+        if all(_holds(path, content) for path, content in files.items()):
             return decision
+
+
+def derive(sweep: paths.Sweep, ledger: Ledger) -> tuple[Decision, Derived]:
+    """Return the decision and every derived file of a sweep, without writing any."""
+    evidence = Evidence.of(ledger)
+    decision = decide_evidence(evidence)
+    pictures = charts.pictures(evidence, decision)
+    drawn = {picture.name: picture.png() for picture in pictures}
+    content = winning_configuration(ledger, decision)
+    report = Report(evidence, decision, pictures, content, sweep.root.resolve())
+    optimized = winner_yaml(ledger, decision)
+    return decision, {
+        sweep.trials_csv: csv_text(trials_table(ledger)).encode(),
+        sweep.curves_csv: csv_text(curves_table(ledger)).encode(),
+        **{sweep.plots / name: drawn.get(name) for name in charts.NAMES},
+        sweep.report_md: report.markdown().encode(),
+        sweep.optimized: None if optimized is None else optimized.encode(),
+        sweep.decision_json: decision_text(decision).encode(),
+    }
 
 
 def decision_text(decision: Decision) -> str:
@@ -54,19 +72,6 @@ def decision_text(decision: Decision) -> str:
     text = json.dumps(decision.as_json(), indent=1, ensure_ascii=False, allow_nan=False)
     # The escape of a lone surrogate, which has no UTF-8, is the same in JSON.
     return text.encode("utf-8", "backslashreplace").decode() + "\n"
-
-
-def _write_derived(sweep: paths.Sweep, ledger: Ledger) -> Decision:
-    evidence = Evidence.of(ledger)
-    decision = decide_evidence(evidence)
-    write_tables(sweep, ledger)
-    pictures = charts.pictures(evidence, decision)
-    _write_pictures(sweep, pictures)
-    content = winning_configuration(ledger, decision)
-    report = Report(evidence, decision, pictures, content, sweep.root.resolve())
-    records.replace(sweep.report_md, report.markdown())
-    write_winner(sweep, ledger, decision)
-    return decision
 
 
 def _newer(sweep: paths.Sweep, inputs: Mapping[str, int]) -> Mapping[str, Any] | None:
@@ -80,20 +85,18 @@ def _newer(sweep: paths.Sweep, inputs: Mapping[str, int]) -> Mapping[str, Any] |
     return standing if covers and dict(theirs) != dict(inputs) else None
 
 
-def _write_pictures(sweep: paths.Sweep, pictures: Sequence[Picture]) -> None:
-    for folder in (sweep.decision, sweep.plots):
+def _put(sweep: paths.Sweep, path: Path, content: bytes | None) -> None:
+    if content is None:
+        path.unlink(missing_ok=True)
+        return
+    # Made one by one, because only the last folder that `mkdir` makes gets its mode.
+    for folder in reversed([folder for folder in path.parents if sweep.root in folder.parents]):
         folder.mkdir(exist_ok=True, mode=0o700)
-    for picture in pictures:
-        _replace_bytes(sweep.plots / picture.name, picture.png())
-    for name in {*charts.NAMES} - {picture.name for picture in pictures}:
-        (sweep.plots / name).unlink(missing_ok=True)
+    records.replace(path, content)
 
 
-def _replace_bytes(path: Path, content: bytes) -> None:
-    beside = path.parent / f".{path.name}-{uuid.uuid4().hex}"
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
+def _holds(path: Path, content: bytes | None) -> bool:
+    try:
+        return path.read_bytes() == content
+    except FileNotFoundError:
+        return content is None

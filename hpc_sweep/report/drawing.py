@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
@@ -63,7 +64,9 @@ class Picture:
 
     def png(self) -> bytes:
         """Draw the chart, without a browser and without the network."""
-        spec = self.chart.properties(title=_title(self.title, self.caption)).to_dict()
+        titled = self.chart.properties(title=_title(self.title, self.caption))
+        # Names may hold lone surrogates, which the renderer refuses.
+        spec = json.dumps(titled.to_dict(), ensure_ascii=False).encode("utf-8", "replace").decode()
         image: bytes = vl_convert.vegalite_to_png(spec, scale=2, config=_THEME, allowed_base_urls=[])
         return image
 

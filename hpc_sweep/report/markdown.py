@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from hpc_sweep.analysis.decision import Decision, Entry
     from hpc_sweep.analysis.table import Evidence, Observation
     from hpc_sweep.report.drawing import Picture
+    from hpc_sweep.trial import Trial
 
 _ROWS = 20
 _LEVELS = 12
@@ -203,12 +204,15 @@ class Report:
         if not ended:
             return []
         rows = [
-            [str(row.trial.number), row.status.value, _configuration(row.trial.params), text(error_text(row), _ERROR)]
+            [str(row.trial.number), row.status.value, self._params(row.trial), text(error_text(row), _ERROR)]
             for row in ended[:_FAILURES]
         ]
         more = [f"{len(ended) - _FAILURES} more are in [trials.csv](../merged/trials.csv).", ""]
         lines = ["## Failures", "", *table(["run", "status", "configuration", "reason"], rows)]
         return lines + (more if len(ended) > _FAILURES else [])
+
+    def _params(self, trial: Trial) -> str:
+        return _configuration({name: trial.params[name] for name in self.evidence.space.levels if name in trial.params})
 
     def _coverage(self) -> list[str]:
         counts = self.evidence.ledger.counts
@@ -244,7 +248,7 @@ class Report:
 
     def _picture(self, name: str) -> list[str]:
         found = next((picture for picture in self.pictures if picture.name == name), None)
-        return [f"![{text(found.title)}](plots/{name})", "", text(found.caption), ""] if found else []
+        return [f"![{text(found.title)}. {text(found.caption)}](plots/{name})", ""] if found else []
 
 
 def _configuration(params: Mapping[str, Any]) -> str:

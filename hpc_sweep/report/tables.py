@@ -1,30 +1,18 @@
-"""`merged/trials.csv` and `merged/curves.csv`: RFC 4180, safe in a spreadsheet, the same bytes for the same sweep."""
+"""Tables as CSV: RFC 4180, UTF-8, safe in a spreadsheet, exact numbers."""
 
 from __future__ import annotations
 
 import math
 import re
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from hpc_sweep import records
-from hpc_sweep.analysis.table import curves_table, trials_table
+from hpc_sweep.records import canonical
 from hpc_sweep.space import is_number
-
-if TYPE_CHECKING:
-    from hpc_sweep import paths
-    from hpc_sweep.ledger import Ledger
 
 _FORMULA = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")  # and their full-width twins
 _QUOTED = re.compile(r'[",;\r\n\t\']|^ | $')
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
-
-
-def write_tables(sweep: paths.Sweep, ledger: Ledger) -> None:
-    """Replace both tables of a sweep."""
-    records.replace(sweep.trials_csv, csv_text(trials_table(ledger)))
-    records.replace(sweep.curves_csv, csv_text(curves_table(ledger)))
 
 
 def csv_text(frame: pd.DataFrame) -> str:
@@ -44,7 +32,7 @@ def cell(value: object) -> str:
         return ""
     if isinstance(value, float) or is_number(value):
         return repr(value)
-    return _text(value if isinstance(value, str) else records.canonical(value))
+    return _text(value if isinstance(value, str) else canonical(value))
 
 
 def _text(text: str) -> str:

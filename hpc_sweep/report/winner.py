@@ -7,12 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from hpc_sweep import records
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from hpc_sweep import paths
     from hpc_sweep.analysis.decision import Decision
     from hpc_sweep.ledger import Ledger
     from hpc_sweep.trial import Trial
@@ -52,13 +49,12 @@ def winning_configuration(ledger: Ledger, decision: Decision) -> dict[str, Any] 
     return ledger.plan.part_of(trial).configuration(trial) if trial else None
 
 
-def write_winner(sweep: paths.Sweep, ledger: Ledger, decision: Decision) -> None:
-    """Replace `optimized.yaml`, or remove it when there is no winner."""
+def winner_yaml(ledger: Ledger, decision: Decision) -> str | None:
+    """Return the text of `optimized.yaml`, or None without a winner."""
     trial, content = winning_trial(ledger, decision), winning_configuration(ledger, decision)
     if trial is None or content is None:
-        sweep.optimized.unlink(missing_ok=True)
-    else:
-        records.replace(sweep.optimized, optimized_yaml(content, provenance(ledger, decision, trial)))
+        return None
+    return optimized_yaml(content, provenance(ledger, decision, trial))
 
 
 def provenance(ledger: Ledger, decision: Decision, trial: Trial) -> list[str]:

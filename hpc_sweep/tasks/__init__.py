@@ -1,7 +1,7 @@
 """The shipped experiments, by name.
 
-A task is a folder here with two doors: ``data``, which needs no torch, and ``task``, which does. Each is imported when
-it is first asked for, so that planning, status and collecting start without torch.
+A task is a folder with three doors: ``ranges`` and ``data``, which need no torch, and ``task``, which does. Each is
+imported when it is first asked for, so that planning, status and collecting start without torch.
 """
 
 from __future__ import annotations
@@ -26,6 +26,11 @@ def train(cfg: DictConfig, context: Context) -> Result:
     """Train the trial of a resolved, read-only configuration."""
     result: Result = _door(cfg, "task").train(cfg, context)
     return result
+
+
+def check(cfg: DictConfig) -> None:
+    """Raise UserError for a value that a task cannot train with, before anything is submitted."""
+    _door(cfg, "ranges").check(cfg)
 
 
 def prepare(cfg: DictConfig) -> tuple[str, ...]:

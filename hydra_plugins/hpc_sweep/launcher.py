@@ -53,6 +53,7 @@ class ShardedLauncher(Launcher):
             returns: Sequence[JobReturn] = launching.launch(self._session, job_overrides, initial_job_idx)
         except errors.SweepError as error:
             print(error, file=sys.stderr)  # noqa: T201 because the person at the terminal must read it
+            _withdraw(self._session.sweep)
             raise SystemExit(error.exit_status) from None
         return returns
 
@@ -71,6 +72,14 @@ def _free(folder: Path) -> Path:
             continue
         return folder.with_name(name)
     raise FileExistsError(folder)
+
+
+def _withdraw(sweep: Any) -> None:  # noqa: ANN401 because `hpc_sweep.paths` is not imported here
+    """Take back what Hydra's sweeper wrote for a sweep that was refused before it owned its folder."""
+    names = [path.name for path in sweep.root.iterdir()] if sweep.root.is_dir() else []
+    if names == ["multirun.yaml"]:
+        (sweep.root / "multirun.yaml").unlink()
+        sweep.root.rmdir()
 
 
 def _set_folder(config: DictConfig, folder: str) -> None:

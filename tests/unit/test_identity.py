@@ -22,7 +22,9 @@ def test_the_id_does_not_depend_on_the_order_of_keys():
     assert trial_id({"a": 1, "b": {"c": 2, "d": 3}}) == trial_id({"b": {"d": 3, "c": 2}, "a": 1})
 
 
-@given(st.dictionaries(st.text(), st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(), min_size=1))
+@given(
+    st.dictionaries(st.text(), st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(), min_size=1)
+)
 def test_the_id_tells_different_configurations_apart(configuration):
     """Changing any value, or its type, makes another trial."""
     key = next(iter(configuration))

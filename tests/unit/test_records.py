@@ -98,7 +98,7 @@ def test_publishing_under_a_taken_name_changes_nothing(tmp_path):
 
     assert (first, second) == (True, False)
     assert (tmp_path / "sweep.json").read_text() == "mine"
-    assert os.listdir(tmp_path) == ["sweep.json"]
+    assert [path.name for path in tmp_path.iterdir()] == ["sweep.json"]
 
 
 def test_replacing_leaves_the_new_text_and_nothing_else(tmp_path):
@@ -107,7 +107,7 @@ def test_replacing_leaves_the_new_text_and_nothing_else(tmp_path):
     records.replace(tmp_path / "report.md", b"new")
 
     assert (tmp_path / "report.md").read_text() == "new"
-    assert os.listdir(tmp_path) == ["report.md"]
+    assert [path.name for path in tmp_path.iterdir()] == ["report.md"]
 
 
 def test_a_record_cut_at_any_byte_is_named_as_corrupt(tmp_path):

@@ -8,8 +8,8 @@ import io
 import pandas as pd
 import pytest
 
-from hpc_sweep.ledger import read_ledger
-from hpc_sweep.report.tables import cell, csv_text, write_tables
+from hpc_sweep.report.collect import collect
+from hpc_sweep.report.tables import cell, csv_text
 from tests.builders import build, failed
 
 
@@ -46,7 +46,7 @@ def test_text_starts_no_formula(text):
 def test_names_of_columns_are_guarded_too(tmp_path):
     """A hyperparameter may be called like a formula."""
     sweep = build(tmp_path / "s", {"=x,y": [1]}, lambda *_: 0.5)
-    write_tables(sweep, read_ledger(sweep))
+    collect(sweep)
 
     header = next(csv.reader(io.StringIO(sweep.trials_csv.read_text(encoding="utf-8"), newline="")))
 
@@ -58,7 +58,7 @@ def test_tables_read_back_with_their_numbers(tmp_path):
     endings = {1: -0.1234567890123456, 2: failed(text='line\n"two", three'), 3: None, 4: [0.1, 0.2]}
     sweep = build(tmp_path / "s", {"x": list(endings)}, lambda p, _: endings[p["x"]])
 
-    write_tables(sweep, read_ledger(sweep))
+    collect(sweep)
 
     trials, curves = pd.read_csv(sweep.trials_csv), pd.read_csv(sweep.curves_csv)
     assert list(trials["val/accuracy"].fillna(0)) == [-0.1234567890123456, 0, 0, 0.2]

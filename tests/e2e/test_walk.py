@@ -1,0 +1,237 @@
+"""The whole walk, as a person types it: sweep, report, winner, production run."""
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from hpc_sweep import paths
+from hpc_sweep.compose import here  # noqa: F401 because it registers the resolver of the shipped conf/
+from hpc_sweep.plan import read_plan
+from tests.conftest import ROOT, wait_for
+
+SMALL = ("epochs=2", "batch_size=64")
+GRID = ("model.dropout=0.3,0.5", "optimizer.lr=0.001,0.0005", "seed=1,2")
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory):
+    """Return the folder of a sweep of four configurations with two replicates each, run by `sharded_local`."""
+    folder = tmp_path_factory.mktemp("walk") / "a sweep"
+    done = train("-m", *GRID, *SMALL, f"hydra.sweep.dir='{folder}'")
+    assert done.returncode == 0, done.stderr
+    assert "Production:" in done.stdout
+    return folder
+
+
+def train(*overrides, **more):
+    """Run jobs/train.py in the repository's folder."""
+    return job("train.py", *overrides, **more)
+
+
+def job(name, *arguments, env=None):
+    """Run one of jobs/ and return the finished process."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", **(env or {})}
+    command = [sys.executable, ROOT / "jobs" / name, *arguments]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+
+
+def rows(folder):
+    """Return the rows of trials.csv."""
+    with (folder / "merged" / "trials.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def decision(folder):
+    """Return decision.json."""
+    return json.loads((folder / "decision" / "decision.json").read_text())
+
+
+def test_every_planned_trial_has_its_row(swept):
+    """Eight trials, numbered in Hydra's product order, each with its parameters, its seed and its metrics."""
+    found = rows(swept)
+
+    assert [row["number"] for row in found] == [str(n) for n in range(1, 9)]
+    assert {row["status"] for row in found} == {"completed"}
+    assert [row["seed"] for row in found] == ["1", "2"] * 4
+    assert [row["model.dropout"] for row in found] == ["0.3"] * 4 + ["0.5"] * 4
+    assert all(0 <= float(row["val/accuracy"]) <= 1 for row in found)
+    assert len({row["id"] for row in found}) == 8
+
+
+def test_the_winner_is_the_configuration_with_the_highest_mean(swept):
+    """The decision follows from the table."""
+    means = {}
+    for row in rows(swept):
+        key = (float(row["model.dropout"]), float(row["optimizer.lr"]))
+        means.setdefault(key, []).append(float(row["val/accuracy"]))
+    best = max(sum(values) / 2 for values in means.values())
+
+    winner = decision(swept)["winner"]
+
+    assert winner["mean"] == pytest.approx(best)
+    assert winner["n"] == 2
+    assert (swept / "decision" / "report.md").read_text().startswith("# Sweep report")
+
+
+def test_the_optimized_configuration_composes_to_the_winning_trial(swept):
+    """In Hydra, as a member of the config group `winner`, with nothing else said."""
+    sweep = paths.Sweep(swept)
+    plan = read_plan(sweep.plan, sweep=json.loads(sweep.identity.read_text())["sweep"])
+    number = decision(swept)["winner"]["trials"][0]
+    (trial,) = [one for one in plan.trials if one.number == number]
+
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        search = f"hydra.searchpath=['file://{swept / 'decision'}']"
+        composed = compose("train", overrides=["winner=optimized", search])
+
+    expected = plan.part_of(trial).configuration(trial)
+    assert OmegaConf.to_container(composed, resolve=False) == expected
+
+
+def test_a_second_run_of_the_same_sweep_trains_nothing(swept, tmp_path):
+    """The same grid, reordered and extended by one value, runs exactly what is new; the folder may have moved."""
+    folder = Path(shutil.copytree(swept, tmp_path / "moved"))
+    before = {row["id"]: row for row in rows(folder)}
+
+    reordered = ("seed=2,1", "optimizer.lr=0.0005,0.001", "model.dropout=0.5,0.3")
+    done = train("-m", *reordered, *SMALL, f"hydra.sweep.dir={folder}")
+    assert done.returncode == 0, done.stderr
+    assert {row["id"]: row for row in rows(folder)} == before
+
+    wider = ("model.dropout=0.3,0.4,0.5", "optimizer.lr=0.001,0.0005", "seed=1,2")
+    done = train("-m", *wider, *SMALL, f"hydra.sweep.dir={folder}")
+    assert done.returncode == 0, done.stderr
+    after = {row["id"]: row for row in rows(folder)}
+    assert len(after) == 12
+    assert {name: after[name]["seconds"] for name in before} == {name: row["seconds"] for name, row in before.items()}
+
+
+def test_another_sweep_in_the_same_folder_is_refused(swept):
+    """Same folder, other objective: nothing is mixed, and the exit status is that of a user's mistake."""
+    done = train("-m", "model.dropout=0.1", "objective.metric=val/macro_f1", *SMALL, f"hydra.sweep.dir='{swept}'")
+
+    assert done.returncode == 2
+    assert "objective" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_basic_launcher_records_the_same_outcomes(swept, tmp_path):
+    """Under Hydra's own launcher, in one process, the same trials end with the same numbers."""
+    folder = tmp_path / "basic"
+    done = train("-m", *GRID, *SMALL, f"hydra.sweep.dir={folder}", "hydra/launcher=basic")
+    assert done.returncode == 0, done.stderr
+
+    ours = {row["id"]: row["val/cross_entropy"] for row in rows(swept)}
+    assert all(ours[row["id"]] == row["val/cross_entropy"] for row in rows(folder))
+    assert len(rows(folder)) == 8
+
+
+def test_a_failing_trial_gives_exit_status_one_and_the_others_count(tmp_path):
+    """One trial asks for a device that is not there; its sibling is trained, ranked and reported."""
+    folder = tmp_path / "sweep"
+
+    done = train("-m", "device=cpu,cuda", *SMALL, f"hydra.sweep.dir={folder}")
+
+    assert done.returncode == 1
+    assert sorted(row["status"] for row in rows(folder)) == ["completed", "failed"]
+    assert "device=cuda" in (folder / "decision" / "report.md").read_text()
+
+
+def test_the_production_run_keeps_what_the_sweep_promised_and_resumes_after_a_kill(swept):
+    """Killed in the middle, the same command goes on, and ends as if nothing had happened."""
+    calm = job("production.py", f"sweep='{swept}'", "epochs=6", "batch_size=48")
+    assert calm.returncode == 0, calm.stderr
+    assert "promised by the sweep" in calm.stdout
+    (folder,) = (swept / "production").iterdir()
+    expected = json.loads((folder / "result.json").read_text())
+    folder.rename(swept / "calm")
+
+    process = subprocess.Popen(
+        [sys.executable, ROOT / "jobs" / "production.py", f"sweep='{swept}'", "epochs=6", "batch_size=48"],
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    wait_for(lambda: list(Path(swept).glob("production/*/checkpoints/*.ckpt")), seconds=120)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not list(Path(swept).glob("production/*/result.json"))
+    resumed = job("production.py", f"sweep='{swept}'", "epochs=6", "batch_size=48")
+
+    assert resumed.returncode == 0, resumed.stderr
+    found = json.loads((folder / "result.json").read_text())
+    assert found["curves"] == expected["curves"]
+    assert found["extras"]["val/confusion"] == expected["extras"]["val/confusion"]
+
+
+def test_the_production_run_repeats_the_winning_trial_and_goes_further(swept):
+    """With nothing changed but the number of epochs, the shared epochs are equal, digit for digit."""
+    done = job("production.py", f"sweep='{swept}'", "epochs=3")
+
+    assert done.returncode == 0, done.stderr
+    assert "Over the first 2 epochs this run repeats the sweep's trial exactly." in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ((), "usage:"),
+        (("epochs=3",), "sweep=<dir>"),
+        (("sweep=/nowhere",), "no winner"),
+    ],
+)
+def test_a_wrong_call_of_the_production_run_is_a_sentence(arguments, sentence):
+    """No traceback for a user's mistake."""
+    done = job("production.py", *arguments)
+
+    assert sentence in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_change_that_the_winner_cannot_take_is_refused(swept):
+    """A key that does not exist, and a whole group, are no single values."""
+    for override in ("no.such=1", "model=cnn"):
+        done = job("production.py", f"sweep='{swept}'", override)
+        assert done.returncode == 2
+        assert "Traceback" not in done.stderr
+
+
+def test_a_changed_winner_is_not_trained_as_the_winner(swept, tmp_path):
+    """Whoever edits optimized.yaml is told to give overrides instead."""
+    folder = Path(shutil.copytree(swept, tmp_path / "copy"))
+    optimized = folder / "decision" / "winner" / "optimized.yaml"
+    optimized.write_text(optimized.read_text().replace("batch_size: 64", "batch_size: 32"))
+
+    done = job("production.py", f"sweep={folder}", "epochs=3")
+
+    assert done.returncode == 2
+    assert "changed after the decision" in done.stderr
+
+
+def test_an_own_app_gets_a_winner_by_changing_one_word(tmp_path):
+    """The example app knows nothing of hpc_sweep."""
+    folder = tmp_path / "own"
+    objective = [f"hydra.launcher.objective.{field}" for field in ("mode=min", "replicate=seed")]
+    command = [sys.executable, ROOT / "examples" / "own_app" / "app.py", "-m", "lr=0.01,0.1,0.5", "seed=1,2,3"]
+
+    done = subprocess.run(
+        [*command, "hydra/launcher=sharded_local", *objective, f"hydra.sweep.dir={folder}"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert decision(folder)["winner"]["configuration"] == {"lr": 0.5}
+    assert decision(folder)["winner"]["n"] == 3
+    assert (folder / "0" / "app.log").exists()

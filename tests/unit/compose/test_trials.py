@@ -1,0 +1,84 @@
+"""From Hydra's jobs to trials."""
+
+import pytest
+from hydra import compose, initialize_config_dir
+
+from hpc_sweep.compose import here  # noqa: F401 because it registers the resolver of the shipped conf/
+from hpc_sweep.compose.settings import Settings
+from hpc_sweep.compose.trials import fixed_keys, identify, task_of, with_changes
+from hpc_sweep.errors import UserError
+from hpc_sweep.plan import apply
+from tests.conftest import ROOT
+
+
+def composed(*overrides):
+    """Compose the shipped configuration as one job of a sweep."""
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        return compose("train", overrides=list(overrides), return_hydra_config=True)
+
+
+def trial(*overrides, fixed=()):
+    """Return the identified job."""
+    config = composed(*overrides)
+    return identify(config, set(fixed), Settings.read(task_of(config), {}), 1)
+
+
+def test_swept_values_have_their_types():
+    """Numbers are numbers, a config group's choice is its name, and a list is a list."""
+    job = trial(
+        "model.dropout=0.3", "epochs=3", "optimizer=sgd", "optimizer.nesterov=false", "model.channels=[4,8,8,8]"
+    )
+
+    assert job.trial.params == {
+        "model.dropout": 0.3,
+        "epochs": 3,
+        "optimizer": "sgd",
+        "optimizer.nesterov": False,
+        "model.channels": [4, 8, 8, 8],
+    }
+
+
+def test_the_replicate_is_no_part_of_the_configuration():
+    """Two seeds of one configuration are two trials with equal parameters."""
+    one, other = trial("model.dropout=0.3", "seed=1"), trial("model.dropout=0.3", "seed=2")
+
+    assert one.trial.params == other.trial.params == {"model.dropout": 0.3}
+    assert (one.trial.replicate, other.trial.replicate) == (1, 2)
+    assert one.trial.id != other.trial.id
+
+
+def test_what_the_command_line_fixed_is_not_swept():
+    """A value that every trial shares is no hyperparameter of the sweep."""
+    assert trial("model.dropout=0.3", "epochs=3", fixed={"epochs"}).trial.params == {"model.dropout": 0.3}
+    assert fixed_keys(composed("epochs=3", "experiment=task11")) == {"epochs", "experiment"}
+
+
+def test_the_same_configuration_is_the_same_trial_whatever_the_text():
+    """Identity is the resolved configuration, and never the override text or its order."""
+    one = trial("model.dropout=0.3", "optimizer.lr=0.001")
+    other = trial("optimizer.lr=1e-3", "++model.dropout=0.30")
+
+    assert one.trial.id == other.trial.id
+
+
+def test_where_the_data_lie_is_no_part_of_the_identity():
+    """Data are identified by their content, which stands in sweep.json."""
+    elsewhere = trial("data.cache=/here", fixed={"data.cache"})
+
+    assert elsewhere.trial.id == trial().trial.id
+    assert elsewhere.trial.id != trial("data.split=clip").trial.id
+
+
+def test_a_swept_key_that_cannot_change_the_result_is_a_mistake():
+    """Its trials would all be one."""
+    with pytest.raises(UserError, match=r"data\.cache"):
+        trial("data.cache=/here")
+
+
+def test_changes_rebuild_every_configuration_of_a_part():
+    """Config groups included."""
+    jobs = [trial("model.dropout=0.3"), trial("optimizer=sgd"), trial("augment=none")]
+
+    trials = with_changes(jobs, jobs[0].raw)
+
+    assert [apply(jobs[0].raw, one.changes) for one in trials] == [dict(job.raw) for job in jobs]
