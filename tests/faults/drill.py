@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpc_sweep import paths
+from hpc_sweep.ledger import read_identity
+from hpc_sweep.plan import read_plan
 from tests.conftest import ROOT
 from tests.integration.slurm_fixture import wait_for
 
@@ -38,6 +40,7 @@ ON_SLURM = (
     "hydra.launcher.steward.partition=cpu",
     "hydra.launcher.steward.max_rounds=20",
 )
+OPEN = ("planned", "running", "lost", "held")
 GRID = ("x=1,3,4", "seed=1,2")
 
 
@@ -151,6 +154,18 @@ class Drill:
         """Wait until no job is left in the queue."""
         wait_for(self.is_over, "the queue is empty", seconds)
 
+    def finish(self, seconds=180.0) -> int:
+        """Wait until the sweep is over; return how often a person had to type what `status` says."""
+        for helps in range(5):
+            self.until_over(seconds)
+            status = self.status()
+            if sum(status["counts"][name] for name in OPEN) == 0:
+                self.verb("collect")
+                return helps
+            assert "hpc-sweep resume" in (told := self.verb("status").stdout), told
+            self.verb("resume", check=True)
+        raise AssertionError(status)
+
     def table(self) -> list[dict]:
         """Return the outcome table without the columns that say how it came about."""
         with self.sweep.trials_csv.open(newline="") as file:
@@ -161,6 +176,12 @@ class Drill:
         decision = json.loads(self.sweep.decision_json.read_text())
         del decision["inputs"]
         return decision
+
+    def unfinished(self) -> list[tuple[int, int]]:
+        """Return x and seed of the trials that have no outcome in the logs."""
+        done = set(self.published())
+        trials = read_plan(self.sweep.plan, sweep=read_identity(self.sweep).sweep).trials
+        return [(trial.params["x"], trial.replicate) for trial in trials if trial.id not in done]
 
     def published(self) -> Counter:
         """Return how often each trial's outcome stands in the logs."""

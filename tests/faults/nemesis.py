@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -46,12 +47,14 @@ class Scene:
         return any(words in owed for _, owed, _ in self.debts)
 
     def pay(self, *, everything=False) -> list[str]:
-        """Mend what is due, and return it in words."""
+        """Mend what is due, and return it in words with what the mending gave."""
         due = [debt for debt in self.debts if everything or debt[0] <= time.monotonic()]
-        for debt in due:
+        paid = []
+        for debt in sorted(due, key=lambda debt: debt[0]):
             self.debts.remove(debt)
-            debt[2]()
-        return [words for _, words, _ in due]
+            given = debt[2]()
+            paid.append(debt[1] if given is None else f"{debt[1]}: {given}")
+        return paid
 
     def pick(self, candidates):
         """Choose one by chance; NoVictimError when there is none."""
@@ -168,7 +171,7 @@ def hold(scene):
     """Requeue a task and hold it; later do what `status` says."""
     job = scene.pick(tasks(scene, "RUNNING"))
     slurm(scene, "scontrol", "requeuehold", job)
-    scene.owe(3, f"release of {job}", lambda: scene.drill.cluster.run("scontrol", "release", job, check=False))
+    scene.owe(3, f"release of {job}", lambda: release(scene, job))
     return f"held {job}"
 
 
@@ -189,7 +192,7 @@ def freeze(scene, shard=None, seconds=3.0):
     pids = [note["pid"], *workers(scene.drill, note["shard"])]
     for pid in pids:
         send(pid, signal.SIGSTOP)
-    scene.owe(seconds, f"frozen {pids}", lambda: [send(pid, signal.SIGCONT) for pid in pids])
+    scene.owe(seconds, f"frozen {pids}", lambda: thaw(pids))
     return f"stopped {pids} of shard {note['shard']}"
 
 
@@ -238,15 +241,20 @@ def _killed(scene, verb, most):
 @fault("F40")
 def collect_at_once(scene, number=3):
     """Start some collectors at once."""
-    processes = [scene.drill.start_verb("collect") for _ in range(number)]
-    return f"{number} collectors ended with {[process.wait(120) for process in processes]}"
+    return at_once(scene, "collect", number)
 
 
 @fault("F45")
 def submit_at_once(scene):
     """Start two submitters at once."""
-    processes = [scene.drill.start_verb("resume") for _ in range(2)]
-    return f"two submitters ended with {[process.wait(240) for process in processes]}"
+    return at_once(scene, "resume", 2)
+
+
+def at_once(scene, verb, number):
+    """Start a verb some times at once; their exit statuses are told later."""
+    processes = [scene.drill.start_verb(verb) for _ in range(number)]
+    scene.owe(30, f"{number} x {verb}", lambda: [process.wait(240) for process in processes])
+    return f"started {verb} {number} times at once"
 
 
 @fault("F46")
@@ -259,17 +267,18 @@ def stop_controller(scene, seconds=7.0):
     time.sleep(scene.chance.uniform(0.3, 1.5))  # wherever it has come to by then
     send(pid, signal.SIGSTOP)
     scene.owe(seconds, "slurmctld stopped", lambda: send(pid, signal.SIGCONT))
-    scene.owe(seconds + 60, "submitter", lambda: process.wait(240))
+    scene.owe(seconds + 30, "the submitter", lambda: process.wait(240))
     return f"stopped slurmctld during resume ({process.pid})"
 
 
 @fault("F47")
 def lose_controller(scene):
     """Kill slurmctld and ask for a status and a resume while it is away."""
-    words = kill_controller(scene, seconds=0)
-    status = [scene.drill.start_verb(verb) for verb in ("status", "resume")]
-    codes = [process.wait(240) for process in status]
-    return f"{words}; status and resume ended with {codes}"
+    words = kill_controller(scene, seconds=6)
+    for verb in ("status", "resume"):
+        process = scene.drill.start_verb(verb)
+        scene.owe(30, verb, lambda process=process: process.wait(240))
+    return f"{words}, asked for status and resume meanwhile"
 
 
 # Files
@@ -336,8 +345,36 @@ def run_twice(scene):
     words = (sys.executable, "-P", scene.drill.sweep.start, scene.drill.root, number, "--index", index)
     process = scene.drill.start(*words)
     # It may be fenced in its turn; whatever it does, it must not outlive the scene.
-    scene.owe(60, f"second attempt {process.pid}", lambda: process.wait(240))
+    scene.owe(60, f"second attempt {process.pid}", lambda: ended(process))
     return f"started a second attempt of shard {note['shard']} ({process.pid})"
+
+
+@fault("F17 F19 F27")
+def misbehave(scene):
+    """Order a trial that has no outcome to die, or to meet a full disk or a full GPU, in some epoch."""
+    drill = scene.drill
+    trial = scene.pick(drill.unfinished())
+    word = scene.chance.choice(("die", "full", "cuda_oom", "cuda"))
+    epoch = scene.chance.randint(1, 8)
+    drill.order(word, *trial, epoch)
+    return f"ordered trial {trial} to {word} in epoch {epoch}"
+
+
+def release(scene, job) -> None:
+    """Do what `status` says of a held job."""
+    scene.drill.cluster.run("scontrol", "release", job, check=False)
+
+
+def thaw(pids) -> None:
+    """Let stopped processes go on."""
+    for pid in pids:
+        send(pid, signal.SIGCONT)
+
+
+def ended(process) -> int:
+    """Ask a process to end, and return its exit status."""
+    process.terminate()
+    return process.wait(120)
 
 
 def slurm(scene, *argv) -> None:
@@ -355,6 +392,8 @@ def tasks(scene, *states) -> set[str]:
 
 def mend(scene) -> None:
     """Bring the cluster up again, as its administrator does."""
+    with suppress(NoVictimError):
+        send(daemon(scene.drill, "slurmctld"), signal.SIGCONT)
     scene.drill.cluster.verb("up", check=False)
 
 
