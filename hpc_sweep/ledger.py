@@ -6,7 +6,7 @@ Among the outcomes of a trial the first in its shard's log stands; a failure is 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from hpc_sweep import paths, records
@@ -17,7 +17,7 @@ from hpc_sweep.records import canonical
 from hpc_sweep.trial import Status
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Mapping
     from pathlib import Path
 
     from hpc_sweep.records import Entry
@@ -40,15 +40,29 @@ class Identity:
 
 @dataclass
 class ShardState:
-    """What the log and the attempts of one shard say."""
+    """What the log and the attempts of one shard say, as far as they were read.
+
+    ``last`` is the highest number that was read, ``attempt`` the highest attempt and ``end`` the highest one that came
+    to its end; ``started`` are the trials that the highest attempt has begun.
+    """
 
     results: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     failures: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     late: list[Mapping[str, Any]] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
     last: int = 0
     attempt: int = 0
-    ended: bool = False
+    end: int = 0
     started: frozenset[str] = frozenset()
+
+    @property
+    def ended(self) -> bool:
+        """Whether the highest attempt came to its end."""
+        return 0 < self.attempt == self.end
+
+    def copy(self) -> ShardState:
+        """Return a state that can be read on without changing this one."""
+        return replace(self, results={**self.results}, failures={**self.failures}, late=[*self.late])
 
 
 @dataclass(frozen=True)
@@ -72,6 +86,7 @@ class Ledger:
     late: tuple[Mapping[str, Any], ...]
     problems: tuple[str, ...]
     inputs: Mapping[str, int]
+    shards: Mapping[int, ShardState] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -81,8 +96,11 @@ class Ledger:
 
 
 def write_identity(sweep: paths.Sweep, identity: Identity) -> bool:
-    """Take the folder for a sweep; return False when another sweep has it."""
-    body = {**vars(identity), "objective": identity.objective.as_json(), "schema": records.SCHEMA}
+    """Take the folder for a sweep, with the way in which its logs are kept; return False when another sweep has it."""
+    if sweep.identity.exists():
+        return False
+    mode = records.probe(sweep.root)
+    body = {**vars(identity), "objective": identity.objective.as_json(), "schema": records.SCHEMA, "log_mode": mode}
     return records.publish(sweep.identity, records.canonical(body) + "\n")
 
 
@@ -102,41 +120,48 @@ def read_identity(sweep: paths.Sweep) -> Identity:
         raise CorruptRecordError("sweep.json lacks what it must say.", where=f"{sweep.identity}: {error}") from None
 
 
-def read_ledger(sweep: paths.Sweep, *, over: Collection[int] = (), held: Collection[int] = ()) -> Ledger:
+def read_ledger(
+    sweep: paths.Sweep, *, over: Collection[int] = (), held: Collection[int] = (), known: Ledger | None = None
+) -> Ledger:
     """Read every log of a sweep.
 
-    `over` are the shards whose jobs are known to have ended, `held` those that wait until a person acts.
+    `over` are the shards whose jobs are known to have ended, `held` those that wait until a person acts. With `known`,
+    what was read before, only what is new is read.
     """
-    identity = read_identity(sweep)
-    plan = read_plan(sweep.plan, sweep=identity.sweep)
-    problems: list[str] = []
-    shards = {number: read_shard(sweep, identity.sweep, number, problems) for number in plan.shards}
+    identity = read_identity(sweep) if known is None else known.identity
+    plan = _read_plan(sweep, identity.sweep, known)
+    shards = {number: _read_on(sweep, identity.sweep, number, known) for number in plan.shards}
     rows = tuple(_row(trial, shards[trial.shard], trial.shard in over, trial.shard in held) for trial in plan.trials)
     inputs = {"plan": len(plan.parts)} | {f"shards/{number:04d}": state.last for number, state in shards.items()}
     late = tuple(result for state in shards.values() for result in state.late)
-    return Ledger(identity, plan, rows, late, tuple(problems), inputs)
+    problems = tuple(problem for state in shards.values() for problem in state.problems)
+    return Ledger(identity, plan, rows, late, problems, inputs, shards)
 
 
-def read_shard(sweep: paths.Sweep, sweep_id: str, number: int, problems: list[str]) -> ShardState:
-    """Read the log of one shard; an entry that cannot be read is named in `problems`."""
-    state = ShardState()
+def read_shard(sweep: paths.Sweep, sweep_id: str, number: int, state: ShardState | None = None) -> ShardState:
+    """Read the log of one shard, on from a state if there is one; what cannot be read is named in its problems."""
+    state = ShardState() if state is None or state.problems else state.copy()
+    extend(state, sweep.shard(number), sweep_id)
     attempts = sweep.attempts(number)
-    if attempts:
-        state.attempt = attempts[-1].number
-        state.started = started(attempts[-1].progress)
-    extend(state, sweep.shard(number), sweep_id, problems)
+    state.attempt = attempts[-1].number if attempts else 0
+    state.started = started(attempts[-1].progress) if attempts and not state.ended else frozenset()
     return state
 
 
-def extend(state: ShardState, log: Path, sweep_id: str, problems: list[str]) -> None:
+def extend(state: ShardState, log: Path, sweep_id: str, patience: float | None = None) -> None:
     """Read on in the log of one shard, from where the state stands."""
-    for entry in _readable(log, sweep_id, problems, after=state.last):
-        _take(state, entry)
+    for found in records.scan(log, sweep=sweep_id, after=state.last, patience=patience):
+        state.last = found.number
+        if isinstance(found, records.Corrupt):
+            state.problems.append(str(found.error))
+        else:
+            _take(state, found)
 
 
 def started(progress: Path) -> frozenset[str]:
     """Return the ids of the trials that an attempt has begun."""
-    return frozenset(line["trial"] for line in records.read_lines(progress) if line["event"] == "start")
+    lines = records.read_lines(progress, sealed=False, problems=[])
+    return frozenset(line["trial"] for line in lines if line["event"] == "start")
 
 
 def status(row: ShardState, trial: str, *, over: bool, held: bool = False) -> Status:
@@ -167,17 +192,19 @@ def _row(trial: Trial, shard: ShardState, over: bool, held: bool) -> Row:
     return Row(trial, status(shard, trial.id, over=over, held=held), result, failure, shard.attempt)
 
 
-def _readable(log: Path, sweep_id: str, problems: list[str], after: int) -> Iterator[Entry]:
-    try:
-        yield from records.read(log, sweep=sweep_id, after=after)
-    except CorruptRecordError as error:
-        problems.append(str(error))
+def _read_plan(sweep: paths.Sweep, sweep_id: str, known: Ledger | None) -> Plan:
+    parts = () if known is None else known.plan.parts
+    new = read_plan(sweep.plan, sweep=sweep_id, after=len(parts)).parts
+    return Plan((*parts, *new))
+
+
+def _read_on(sweep: paths.Sweep, sweep_id: str, number: int, known: Ledger | None) -> ShardState:
+    return read_shard(sweep, sweep_id, number, None if known is None else known.shards.get(number))
 
 
 def _take(state: ShardState, entry: Entry) -> None:
-    state.last = entry.number
     if entry.kind is records.Kind.END:
-        state.ended = entry.body["attempt"] == state.attempt
+        state.end = max(state.end, entry.body["attempt"])
         return
     for result in entry.body.get("results", ()):
         trial = result["trial"]

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 ENTRY = re.compile(r"^([0-9]{6})\.jsonl?$")
 """What an entry of a numbered log is called; readers ignore every other name."""
 
+IDENTITY = "sweep.json"
+"""What the file is called that makes a folder a sweep."""
+
 _SHARD = re.compile(r"^[0-9]{4,}$")
 _ATTEMPT = re.compile(r"^attempt-([0-9]{4,})$")
 
@@ -76,7 +79,7 @@ class Sweep:
     @property
     def identity(self) -> Path:
         """Written once; its exclusive publication is the ownership of the folder."""
-        return self.root / "sweep.json"
+        return self.root / IDENTITY
 
     @property
     def plan(self) -> Path:

@@ -16,7 +16,9 @@ MODULES = {"array": "hpc_sweep.shard", "steward": "hpc_sweep.cluster.steward"}
 def main() -> None:
     """Put the code of an intent before everything else on the module path, and run the module of its role."""
     sweep, number = Path(sys.argv[1]).resolve(), int(sys.argv[2])
-    entry = json.loads((sweep / "submissions" / f"{number:06d}.json").read_text("utf-8", "surrogatepass"))
+    place = sweep / "submissions" / f"{number:06d}.json"
+    text = (place / "entry.json" if place.is_dir() else place).read_text("utf-8", "surrogatepass")
+    entry = json.loads(text.split("\n", 1)[0])
     intent = entry["body"]
     path = [str(sweep / folder) for folder in intent["python_path"]]
     sys.path[:0] = path

@@ -6,12 +6,14 @@ however many attempts of a shard live at once.
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from typing import TYPE_CHECKING, Any
 
 from hpc_sweep import records
 from hpc_sweep.ledger import extend, read_shard
+from hpc_sweep.records.patience import NETWORK_SECONDS, pauses
 from hpc_sweep.runtime import checkpoints
 from hpc_sweep.runtime.claim import superseded
 from hpc_sweep.runtime.history import Past, read_past, recall
@@ -45,7 +47,7 @@ class Book:
         self._sweep, self._id, self._shard, self._attempt = sweep, sweep_id, shard, attempt
         self._name = f"{shard:04d}/{attempt.number}"
         self.earlier = [other for other in sweep.attempts(shard) if other.number < attempt.number]
-        self._state = read_shard(sweep, sweep_id, shard, problems=[])
+        self._state = read_shard(sweep, sweep_id, shard)
         self._results = os.open(attempt.results, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self._progress = attempt.progress.open("a", encoding="utf-8", buffering=1)
         self._waiting: list[Mapping[str, Any]] = []
@@ -98,8 +100,6 @@ class Book:
             if self._append(records.Kind.RESULT, {"results": lines}):
                 self._waiting = self._waiting[len(lines) :]
                 self._forget_checkpoints(lines)
-            self._read_on()
-            self._check_ownership()
         self._published = time.monotonic()
 
     def close(self) -> None:
@@ -107,8 +107,7 @@ class Book:
         self.publish()
         counts = {"completed": len(self._completed), "failed": len(self.failed)}
         while not self._append(records.Kind.END, {"attempt": self._attempt.number, "counts": counts}):
-            self._read_on()
-            self._check_ownership()
+            continue
 
     def release(self) -> None:
         """Let go of the attempt's files, whether or not it came to its end."""
@@ -119,14 +118,26 @@ class Book:
         if superseded(self._sweep, self._shard, self._attempt):
             raise SupersededError
 
-    def _append(self, kind: records.Kind, body: Mapping[str, Any]) -> int:
-        log = self._sweep.shard(self._shard)
-        return records.append(log, kind, body, sweep=self._id, attempt=self._name, at=self._state.last + 1)
-
-    def _read_on(self) -> None:
-        """Read what was published meanwhile, and drop the lines that somebody else published for us."""
-        extend(self._state, self._sweep.shard(self._shard), self._id, problems=[])
+    def _append(self, kind: records.Kind, body: Mapping[str, Any]) -> bool:
+        """Append right behind what was read; else read on, drop what others published for us, and return False."""
+        log, number = self._sweep.shard(self._shard), self._state.last + 1
+        if records.append(log, kind, body, sweep=self._id, attempt=self._name, at=number):
+            extend(self._state, log, self._id)
+            return True
+        self._read_up_to(number)
+        self._check_ownership()
         self._waiting = [line for line in self._waiting if not _known(self._state, line)]
+        return False
+
+    def _read_up_to(self, number: int) -> None:
+        """Read what stands under a number; OSError when it is there, for it was refused to us, and never to be seen."""
+        log = self._sweep.shard(self._shard)
+        extend(self._state, log, self._id)
+        waits = pauses(log, NETWORK_SECONDS)
+        while self._state.last < number:
+            if next(waits, None) is None:
+                raise OSError(errno.ESTALE, "an entry that is there cannot be seen", str(log / f"{number:06d}.json"))
+            extend(self._state, log, self._id)
 
     def _forget_checkpoints(self, lines: Sequence[Mapping[str, Any]]) -> None:
         ended = [line["trial"] for line in lines if line["outcome"] is not None]

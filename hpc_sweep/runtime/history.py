@@ -113,12 +113,13 @@ def _past(attempt: paths.Attempt) -> Past:
         note = {}
     lives = bool(note) and alive(note) is True
     again = str(note.get("again", ""))
-    results, progress = tuple(_lines(attempt.results)), tuple(_lines(attempt.progress))
+    results = tuple(_lines(attempt.results, sealed=True))
+    progress = tuple(_lines(attempt.progress, sealed=False))
     return Past(results, progress, reached(attempt), again, lives)
 
 
-def _lines(path: Path) -> list[Line]:
+def _lines(path: Path, *, sealed: bool) -> list[Line]:
     try:
-        return records.read_lines(path)
+        return records.read_lines(path, sealed=sealed, problems=[])
     except (OSError, CorruptRecordError):
         return []

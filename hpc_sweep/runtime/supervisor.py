@@ -13,6 +13,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from hpc_sweep import records
 from hpc_sweep.errors import SweepError
 from hpc_sweep.runtime.book import Book, SupersededError
 from hpc_sweep.runtime.claim import claim
@@ -94,7 +95,8 @@ def supervise(shard: Shard, load: Load) -> int:
                                               6   the node's GPU is broken
 
     ``load`` is called in the worker and returns what trains one trial; so the supervisor imports nothing heavy.
-    Raises SweepError when the records cannot be written: nothing is lost, another attempt goes on.
+    Raises UserError on a node where the sweep cannot be recorded, and SweepError when its records cannot be written:
+    nothing is lost, another attempt goes on.
     """
     with Signals() as signals:
         try:
@@ -108,6 +110,7 @@ def supervise(shard: Shard, load: Load) -> int:
 
 
 def _attempt(shard: Shard, load: Load, signals: Signals) -> int:
+    records.require(shard.sweep.root)
     attempt = claim(shard.sweep, shard.number, again=shard.again)
     book = Book(shard.sweep, shard.sweep_id, shard.number, attempt)
     try:

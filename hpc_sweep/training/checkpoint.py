@@ -15,7 +15,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
-import os
 import pickle
 import re
 import uuid
@@ -26,7 +25,7 @@ import torch
 
 from hpc_sweep.errors import SweepError, UserError
 from hpc_sweep.plan import differences
-from hpc_sweep.records import canonical, parse, sync_folder
+from hpc_sweep.records import canonical, parse, sync_folder, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -76,7 +75,7 @@ class Checkpoints:
         torch.save(dict(state), payload)
         try:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            _write(beside, self._header(epoch, payload.getbuffer()), payload.getbuffer())
+            write_whole(beside, _parts(self._header(epoch, payload.getbuffer()), payload.getbuffer()))
             beside.replace(path)
             sync_folder(self.folder)
             for old in self._newest_first()[GENERATIONS:]:
@@ -151,14 +150,10 @@ def _epoch(path: Path) -> int:
     return int(path.stem.removeprefix("epoch-"))
 
 
-def _write(path: Path, header: Mapping[str, Any], payload: memoryview) -> None:
+def _parts(header: Mapping[str, Any], payload: memoryview) -> list[bytes | memoryview]:
     text = canonical(header)
     first = f"{_MAGIC}{hashlib.sha256(text.encode()).hexdigest()}"
-    with path.open("xb") as file:
-        file.write(f"{first}\n{text}\n".encode())
-        file.write(payload)
-        file.flush()
-        os.fsync(file.fileno())
+    return [f"{first}\n{text}\n".encode(), payload]
 
 
 def _read(path: Path) -> tuple[dict[str, Any], bytes]:

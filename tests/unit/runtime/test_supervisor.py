@@ -195,7 +195,7 @@ def test_a_trial_finds_its_context(house, sweep):
 
     house.attempt(train)
 
-    lines = records.read_lines(sweep.attempt(1, 1).progress)
+    lines = records.read_lines(sweep.attempt(1, 1).progress, sealed=False)
     assert {"event": "progress", "trial": "id1", "epoch": 1, "metrics": {"val/score": 0.25}} in lines
 
 

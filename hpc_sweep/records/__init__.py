@@ -1,0 +1,45 @@
+"""How all shared state is written and read: strict text, whole files, and the numbered log.
+
+::
+
+    text       JSON in one form only; digests and seals
+    files      files that are whole or not there
+    lines      a file of finished lines, with one writer
+    modes      how an entry takes its number: by a hard link, or by renaming a folder
+    patience   for how long a reader doubts its caches before it believes that something is wrong
+    log        the numbered log itself
+"""
+
+from hpc_sweep.records.files import publish, publish_bytes, read_json, read_text, replace, sync_folder, write_whole
+from hpc_sweep.records.lines import read_lines, write_line
+from hpc_sweep.records.log import SCHEMA, Corrupt, Entry, Kind, append, last_number, read, scan
+from hpc_sweep.records.modes import Mode, probe, require
+from hpc_sweep.records.text import MAX_BYTES, MAX_DEPTH, canonical, digest, parse
+
+__all__ = [
+    "MAX_BYTES",
+    "MAX_DEPTH",
+    "SCHEMA",
+    "Corrupt",
+    "Entry",
+    "Kind",
+    "Mode",
+    "append",
+    "canonical",
+    "digest",
+    "last_number",
+    "parse",
+    "probe",
+    "publish",
+    "publish_bytes",
+    "read",
+    "read_json",
+    "read_lines",
+    "read_text",
+    "replace",
+    "require",
+    "scan",
+    "sync_folder",
+    "write_line",
+    "write_whole",
+]
