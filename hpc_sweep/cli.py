@@ -73,11 +73,7 @@ def status(folder: Path, watch: bool, as_json: bool) -> int:
 @_verb
 def collect(folder: Path) -> int:
     """Merge the results into tables, decide, and write the report; safe at any time, twice at once."""
-    sweep = _open(folder)
-    decision = collect_sweep(sweep, over=states.over(sweep))
-    click.echo(summary(sweep, decision))
-    refused = decision.winner is None
-    return 1 if refused or decision.coverage["failed"] else 0
+    return _collected(_open(folder))
 
 
 @main.command()
@@ -88,8 +84,9 @@ def collect(folder: Path) -> int:
 def resume(folder: Path, failed: bool, allow_code_change: bool) -> int:
     """Submit what has no outcome and tries left; a local sweep goes on here."""
     sweep = _open(folder)
-    click.echo(going_on.resume(sweep, again=failed, allow_code_change=allow_code_change))
-    return 0
+    resumed = going_on.resume(sweep, again=failed, allow_code_change=allow_code_change)
+    click.echo(resumed.text)
+    return _collected(sweep) if resumed.over else 0
 
 
 @main.command()
@@ -117,6 +114,13 @@ def _open(folder: Path) -> paths.Sweep:
     sweep = paths.Sweep(folder.resolve())
     ledger.read_identity(sweep)
     return sweep
+
+
+def _collected(sweep: paths.Sweep) -> int:
+    decision = collect_sweep(sweep, over=states.over(sweep))
+    click.echo(summary(sweep, decision))
+    refused = decision.winner is None
+    return 1 if refused or decision.coverage["failed"] else 0
 
 
 def _look(sweep: paths.Sweep) -> tuple[ledger.Ledger, dict[int, states.Place]]:

@@ -101,7 +101,7 @@ def write_identity(sweep: paths.Sweep, identity: Identity) -> bool:
         return False
     mode = records.probe(sweep.root)
     body = {**vars(identity), "objective": identity.objective.as_json(), "schema": records.SCHEMA, "log_mode": mode}
-    return records.publish(sweep.identity, records.canonical(body) + "\n")
+    return records.publish(sweep.identity, records.seal(body))
 
 
 def read_identity(sweep: paths.Sweep) -> Identity:
@@ -112,11 +112,11 @@ def read_identity(sweep: paths.Sweep) -> Identity:
             where=f"Folder: {sweep.root}",
             next_step="Give the folder that a sweep printed, for example outputs/task11/<stamp>.",
         )
-    body = records.read_json(sweep.identity)
+    body = records.read_sealed(sweep.identity)
     try:
         fields = {name: body[name] for name in Identity.__dataclass_fields__ if name != "objective"}
         return Identity(**fields, objective=Objective.parse(body["objective"]))
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise CorruptRecordError("sweep.json lacks what it must say.", where=f"{sweep.identity}: {error}") from None
 
 

@@ -55,12 +55,16 @@ class OvertakenError(Exception):
 
 @dataclass
 class Sent:
-    """What one call submitted: the jobs of the arrays, the steward's job, and how many shards had to wait."""
+    """What one call submitted: the jobs of the arrays, the steward's job, and how many shards had to wait.
+
+    ``live`` says that arrays of the sweep are in the queue, of this call or an earlier one.
+    """
 
     arrays: list[str] = field(default_factory=list)
     shards: int = 0
     steward: str = ""
     left: int = 0
+    live: bool = False
 
 
 @dataclass
@@ -97,7 +101,8 @@ class Submitter:
                 chunks = limits.chunks(shards, allowed, room, self._parallelism)
                 after = self._send_arrays(chunks, after, sent, log, tasks)
                 sent.left = len(shards) - len(shards[:room])
-                if not self._ensure_steward(after, sent) and sent.left:
+                sent.live = self._ensure_steward(after, sent)
+                if sent.left and not sent.live:
                     raise _no_room(self.sweep, f"{len(tasks)} jobs are in the queue")
             except OvertakenError:
                 continue

@@ -10,12 +10,13 @@ import hashlib
 import math
 import os
 from numbers import Real
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cloudpickle
 from hydra.core.singleton import Singleton
 from hydra.core.utils import JobStatus, run_job, setup_globals
-from omegaconf import OmegaConf
+from omegaconf import OmegaConf, open_dict, read_write
 from omegaconf.basecontainer import BaseContainer
 
 from hpc_sweep import records, tasks
@@ -121,9 +122,17 @@ def _carried(sweep: paths.Sweep, part: Part) -> Train:
         config = form["configs"][trial.id]
         if trial_id(resolved(task_of(config), volatile), exclude) != trial.id:
             raise CorruptRecordError("The carried configuration is not the planned one.", where=f"Trial {trial.number}")
+        _follow_move(config, sweep)
         return _run(config, form)
 
     return train
+
+
+def _follow_move(config: DictConfig, sweep: paths.Sweep) -> None:
+    """Let a trial of a sweep that was moved write where the sweep is now."""
+    if Path(str(config.hydra.sweep.dir)).resolve() != sweep.root.resolve():
+        with read_write(config), open_dict(config):
+            config.hydra.sweep.dir = str(sweep.root)
 
 
 def _run(config: DictConfig, form: Mapping[str, Any]) -> Result:
