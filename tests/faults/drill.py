@@ -156,15 +156,30 @@ class Drill:
 
     def finish(self, seconds=180.0) -> int:
         """Wait until the sweep is over; return how often a person had to type what `status` says."""
-        for helps in range(5):
-            self.until_over(seconds)
+        helps = 0
+        while helps < 5:
+            wait_for(lambda: self.is_over() or self.held(), "the queue is empty", seconds)
             status = self.status()
             if sum(status["counts"][name] for name in OPEN) == 0:
                 self.verb("collect")
                 return helps
-            assert "hpc-sweep resume" in (told := self.verb("status").stdout), told
-            self.verb("resume", check=True)
+            helps += 1
+            if not self.remedy(status):
+                assert "hpc-sweep resume" in (told := self.verb("status").stdout), told
+                self.verb("resume", check=True)
         raise AssertionError(status)
+
+    def held(self) -> bool:
+        """Tell whether a task of the queue waits for a person."""
+        listing = self.cluster.run("squeue", "-h", "-r", "-o", "%r", check=False).stdout
+        return any("held" in reason.lower() for reason in listing.splitlines())
+
+    def remedy(self, status) -> int:
+        """Do what `status` says of held tasks; return for how many."""
+        told = {shard["remedy"] for shard in status["shards"] if shard["remedy"].startswith("scontrol release")}
+        for command in told:
+            self.run(*command.split())
+        return len(told)
 
     def table(self) -> list[dict]:
         """Return the outcome table without the columns that say how it came about."""

@@ -147,15 +147,10 @@ class _Sweep:
 
     def _release(self) -> None:
         """Do what `status` says of held tasks, unless the nemesis holds them on purpose for a while."""
-        listing = self.drill.cluster.run("squeue", "-h", "-r", "-o", "%i|%r", check=False).stdout
-        held = [line.partition("|")[0] for line in listing.splitlines() if "held" in line.lower()]
-        if not held or self.nemesis.scene.owes("release"):
-            return
-        for shard in self.drill.status()["shards"]:
-            if shard["remedy"].startswith("scontrol release"):
-                self.drill.cluster.run(*shard["remedy"].split(), check=False)
-                self.nemesis.note("", "helped", shard["remedy"])
-                self.toll.released += 1
+        if self.drill.held() and not self.nemesis.scene.owes("release"):
+            released = self.drill.remedy(self.drill.status())
+            self.nemesis.note("", "helped", f"released {released} held tasks as status says")
+            self.toll.released += released
 
     def judge(self, calm: Drill) -> None:
         """Compare the sweep with the calm one, and add it to the toll."""
