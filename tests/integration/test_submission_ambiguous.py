@@ -44,6 +44,7 @@ class Crowd:
     """Many submitters, each of a sweep of its own, that all call sbatch while Slurm hangs."""
 
     def __init__(self, app, plan, folder, count):
+        folder.mkdir()
         self.folder, self.count = folder, count
         self.bin = put_on_path(folder / "bin", "sbatch", SBATCH.format(sbatch=shutil.which("sbatch")))
         self.app = app
@@ -51,27 +52,28 @@ class Crowd:
         self.apps = [app.with_notes(folder / f"notes-{n}") for n in range(count)]
 
     def start(self, n):
-        env = (
-            self.apps[n].env | self.bin | {"CASE": str(self.folder / f"case-{n}"), "HANGS": str(self.folder / "hangs")}
-        )
+        """Start one submitter."""
+        own = {"CASE": str(self.folder / f"case-{n}"), "HANGS": str(self.folder / "hangs")}
+        env = self.apps[n].env | self.bin | own
         command = [sys.executable, "-c", RESUME, str(self.roots[n])]
         return subprocess.Popen(command, cwd=self.app.folder, env=env, stderr=subprocess.PIPE, text=True)
 
     def all(self, suffix):
+        """Tell whether every submitter has left a mark."""
         return all((self.folder / f"case-{n}.{suffix}").exists() for n in range(self.count))
 
     def statuses(self):
+        """Return the exit status of every first sbatch."""
         return [(self.folder / f"case-{n}.status").read_text().strip() for n in range(self.count)]
 
 
-def ambiguous(app, plan, devcluster, folder, count, *, killed=0):
-    """Let a crowd submit to a Slurm that hangs; kill some of it meanwhile, let all go on; return the crowd."""
-    folder.mkdir(exist_ok=True)
-    crowd = Crowd(app, plan, folder, count)
+def submit_all(crowd, devcluster, *, killed):
+    """Let a crowd submit to a Slurm that hangs; kill some of it meanwhile, and let all go on."""
+    count = crowd.count
     started = [crowd.start(n) for n in range(count)]
     wait_for(lambda: crowd.all("came"), "every submitter has come to sbatch", 120)
     with hanging(devcluster):
-        (folder / "hangs").touch()
+        (crowd.folder / "hangs").touch()
         for process in started[:killed]:
             process.kill()  # its sbatch lives on
         wait_for(lambda: crowd.all("status"), "every sbatch has given up", 120)
@@ -79,9 +81,8 @@ def ambiguous(app, plan, devcluster, folder, count, *, killed=0):
         _, said = process.communicate(timeout=120)
         assert process.returncode == (-9 if process in started[:killed] else 0), said
     for n in range(killed):
-        app.python("-c", RESUME, crowd.roots[n], check=True, env=crowd.apps[n].env)
+        crowd.app.python("-c", RESUME, crowd.roots[n], check=True, env=crowd.apps[n].env)
     until_over(devcluster)
-    return crowd
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +107,8 @@ def refuse_duplicates(crowd):
 
 def test_twenty_ambiguous_submits_run_each_shard_once(app, plan, devcluster, tmp_path):
     """Every sbatch says that it timed out, a quarter of the submitters are killed, and Slurm has all the jobs."""
-    crowd = ambiguous(app, plan, devcluster, tmp_path / "crowd", 20, killed=5)
+    crowd = Crowd(app, plan, tmp_path / "crowd", 20)
+    submit_all(crowd, devcluster, killed=5)
 
     assert set(crowd.statuses()) == {"1"}
     refuse_duplicates(crowd)
@@ -117,6 +119,7 @@ def test_twenty_ambiguous_submits_run_each_shard_once(app, plan, devcluster, tmp
 def test_a_hundred_ambiguous_submits_run_each_shard_once(app, plan, devcluster, tmp_path):
     """Five crowds of twenty."""
     for n in range(5):
-        crowd = ambiguous(app, plan, devcluster, tmp_path / f"crowd-{n}", 20, killed=4 * n)
+        crowd = Crowd(app, plan, tmp_path / f"crowd-{n}", 20)
+        submit_all(crowd, devcluster, killed=4 * n)
         assert set(crowd.statuses()) == {"1"}
         refuse_duplicates(crowd)

@@ -72,7 +72,6 @@ def test_a_submitter_killed_at_every_step_submits_each_shard_once(app, plan, dev
 
     found = {(call, number): runs(tmp_path / f"{call}-{number}-notes") for call, number in cases}
     assert {case: dict(count) for case, count in found.items() if count != {1: 1, 2: 1}} == {}
-    print(f"{len(cases)} steps: {counts}")
 
 
 SBATCH = """#!/bin/sh
@@ -137,7 +136,7 @@ def _start(app, root):
     return subprocess.Popen(command, cwd=app.folder, env=app.env, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
 
 
-def test_the_steward_of_a_killed_submitter_is_made_up_for(app, plan, devcluster, tmp_path):
+def test_the_steward_of_a_killed_submitter_is_made_up_for(app, devcluster, tmp_path):
     """The arrays are in the queue and their submitter died before the steward: the next one sends only that."""
     one = app.with_notes(tmp_path / "notes")
     root = planned(one, tmp_path / "sweep", "x=1,2", "how=wait")

@@ -89,7 +89,7 @@ def test_a_sweep_is_cancelled_and_gone_on_with_elsewhere(app, held, devcluster, 
 
 
 def test_every_verb_works_without_slurms_commands(app, held, tmp_path):
-    """On a laptop with the folder: status, collect and logs speak from the records, resume and cancel say what lacks."""
+    """On a laptop, status, collect and logs speak from the records; resume and cancel say what is missing."""
     bare = {"PATH": str(tmp_path), "SLURM_CONF": ""}
     forget_the_queue(held)
 
@@ -117,7 +117,7 @@ def test_the_scheduler_is_asked_once_in_ten_seconds(app, held, tmp_path):
     assert calls.read_text().split() == ["squeue"]
 
 
-def test_logs_show_what_one_trial_printed(app, devcluster, tmp_path):
+def test_logs_show_what_one_trial_printed(app, tmp_path):
     """By its number or by the beginning of its id, and nothing of its neighbours."""
     root = tmp_path / "sweep"
     done = app.sweep(root, "hydra/launcher=sharded_local", "x=1,2,3", "hydra.launcher.shards=1")
