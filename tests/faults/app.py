@@ -32,7 +32,7 @@ def train(cfg):
     """Train one trial and return its metrics."""
     context = current()
     epoch, chain = restored(context.checkpoint_dir, cfg)
-    print(f"begins after epoch {epoch}")
+    print(f"begins after epoch {epoch}")  # noqa: T201 because this is the log of the trial
     while epoch < cfg.epochs:
         epoch += 1
         order = taken_order(cfg, epoch)
@@ -77,10 +77,10 @@ def restored(folder, cfg):
             body, checksum = path.read_text(encoding="ascii").split("\n")
             state = json.loads(body)
         except (OSError, ValueError) as error:
-            print(f"passes over {path.name}: {error}")
+            print(f"passes over {path.name}: {error}")  # noqa: T201 because this is the log of the trial
             continue
         if hashlib.sha256(body.encode()).hexdigest() != checksum or (state["x"], state["seed"]) != (cfg.x, cfg.seed):
-            print(f"passes over {path.name}: it is damaged, or another trial's")
+            print(f"passes over {path.name}: it is damaged, or another trial's")  # noqa: T201 because this is the log of the trial
             continue
         return state["epoch"], state["chain"]
     return 0, beginning(cfg.x, cfg.seed)

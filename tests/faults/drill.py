@@ -10,7 +10,6 @@ import sys
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpc_sweep import paths
@@ -20,6 +19,8 @@ from tests.conftest import ROOT
 from tests.integration.slurm_fixture import wait_for
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.integration.slurm_fixture import Devcluster
 
 APP = ROOT / "tests" / "faults" / "app.py"
@@ -116,7 +117,7 @@ class Drill:
         for shard in self.sweep.shards():
             for attempt in self.sweep.attempts(shard):
                 if attempt.claim.exists():
-                    found.append((shard, attempt.number, json.loads(attempt.claim.read_text())))
+                    found += [(shard, attempt.number, json.loads(attempt.claim.read_text()))]
         return found
 
     def progress(self, shard=None) -> list[dict]:

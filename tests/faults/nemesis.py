@@ -1,8 +1,8 @@
 """The faults that can be done to a sweep on the development cluster, one function for each, and who chooses them.
 
-A fault takes a `Scene` and returns in words what it did; it raises `NoVictimError` when there is nothing to strike. What
-must be mended later (a node that is down, a process that is stopped) it leaves as a debt, which the scene pays when it
-is due. The numbers are those of docs/faults.md.
+A fault takes a `Scene` and returns in words what it did; it raises `NoVictimError` when there is nothing to strike.
+What must be mended later (a node that is down, a process that is stopped) it leaves as a debt, which the scene pays
+when it is due. The numbers are those of docs/faults.md.
 """
 
 from __future__ import annotations
@@ -150,7 +150,19 @@ def lose_node(scene, shard=None):
 def preempt(scene):
     """Submit a job of higher priority that needs a whole node; preemptible jobs make room at once."""
     job = scene.drill.cluster.run(
-        *("sbatch", "--parsable", "-p", "urgent", "--exclusive", "-J", "urgent", "-o", "/dev/null", "--wrap", "sleep 1"),
+        *(
+            "sbatch",
+            "--parsable",
+            "-p",
+            "urgent",
+            "--exclusive",
+            "-J",
+            "urgent",
+            "-o",
+            "/dev/null",
+            "--wrap",
+            "sleep 1",
+        ),
         check=False,
     )
     if job.returncode:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-import subprocess
 import time
 from collections import Counter
 from dataclasses import asdict, dataclass, field
@@ -19,10 +18,14 @@ from tests.faults.drill import OPEN, Drill
 from tests.faults.nemesis import Nemesis, Scene
 
 if TYPE_CHECKING:
+    import subprocess
     from pathlib import Path
 
 LOOK_SECONDS = 1.0
 COLLECT_SECONDS = 8.0
+HELP_SECONDS = 12.0
+"""After so long with an empty queue a person looks; an answer of Slurm's that `status` remembers is older by then."""
+
 SWEEP_SECONDS = 900.0
 PER_SWEEP = 80
 """After so many faults a sweep is left in peace, so that it can end."""
@@ -70,7 +73,7 @@ class Toll:
         return {"faults": self.faults, **asdict(self), "kinds": dict(sorted(self.kinds.items())), "clean": self.clean}
 
 
-def soak(cluster, folder: Path, calm: Drill, *, grid, seed, faults, period=2.5, settings=(), kinds=None) -> Toll:
+def soak(cluster, folder: Path, calm: Drill, *, grid, seed, faults, period=2.5, settings=()) -> Toll:  # noqa: PLR0913
     """Sweep the grid under faults again and again until there were so many; return what it came to."""
     toll = Toll(seed)
     begun = time.monotonic()
@@ -78,7 +81,7 @@ def soak(cluster, folder: Path, calm: Drill, *, grid, seed, faults, period=2.5, 
         cluster.verb("up")
         toll.sweeps += 1
         drill = Drill(cluster, folder / f"sweep-{toll.sweeps}")
-        nemesis = Nemesis(Scene(drill), seed + toll.sweeps - 1, folder / f"nemesis-{toll.sweeps}.jsonl", kinds)
+        nemesis = Nemesis(Scene(drill), seed + toll.sweeps - 1, folder / f"nemesis-{toll.sweeps}.jsonl")
         wanted = min(faults - toll.faults, PER_SWEEP)
         one = _Sweep(drill, nemesis, toll, wanted, period)
         drill.submit(*SETTINGS, *settings, grid=grid)
@@ -94,6 +97,7 @@ class _Sweep:
     def __init__(self, drill: Drill, nemesis: Nemesis, toll: Toll, wanted: int, period: float) -> None:
         self.drill, self.nemesis, self.toll, self.wanted, self.period = drill, nemesis, toll, wanted, period
         self.seen: dict[str, str] = {}
+        self.empty: float | None = None
         self.collector: subprocess.Popen[bytes] | None = None
         self.deadline = time.monotonic() + SWEEP_SECONDS
 
@@ -130,22 +134,20 @@ class _Sweep:
     def is_through(self) -> bool:
         """Tell whether the sweep has ended; help as a person would, and count it."""
         if not self.drill.is_over() or self.nemesis.scene.debts:
-            self._release()
+            self.empty = None
+            self.release()
             return False
+        self.empty = self.empty or time.monotonic()
         counts = self.drill.status()["counts"]
         if not sum(counts[name] for name in OPEN):
             return True
-        if self.drill.is_over() and time.monotonic() - self._quiet_since() > 3 * LOOK_SECONDS:
-            self.nemesis.note("", "helped", f"typed resume: {counts}")
+        if time.monotonic() - self.empty > HELP_SECONDS:
             self.drill.verb("resume")
+            self.nemesis.note("", "helped", f"typed resume: {counts}")
             self.toll.resumed += 1
         return False
 
-    def _quiet_since(self) -> float:
-        logs = [path.stat().st_mtime for path in self.drill.root.glob("submissions/0*.json")]
-        return time.monotonic() - (time.time() - max(logs))
-
-    def _release(self) -> None:
+    def release(self) -> None:
         """Do what `status` says of held tasks, unless the nemesis holds them on purpose for a while."""
         if self.drill.held() and not self.nemesis.scene.owes("release"):
             released = self.drill.remedy(self.drill.status())

@@ -142,7 +142,9 @@ def copied(folder):
 
 def broken(text, one):
     """Return a module's text with one function broken."""
-    names = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef) and node.name == one.function]
+    names = [
+        node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef) and node.name == one.function
+    ]
     assert len(names) == 1, f"{one.file} has {len(names)} functions {one.function}"
     (node,) = names
     lines = text.splitlines(keepends=True)
@@ -165,7 +167,9 @@ def run(folder, *tests):
 
 def test_the_package_itself_passes_every_named_test(tmp_path):
     """The control: a copy in which nothing is broken."""
-    done = run(copied(tmp_path), *sorted({one.caught_by for one in BREAKS}), f"{RULES}::test_nothing_unplanned_is_imported")
+    done = run(
+        copied(tmp_path), *sorted({one.caught_by for one in BREAKS}), f"{RULES}::test_nothing_unplanned_is_imported"
+    )
 
     assert done.returncode == 0, done.stdout
 

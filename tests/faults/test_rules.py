@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 import threading
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -53,7 +55,7 @@ def test_an_entry_is_durable_before_it_has_its_number(tmp_path, monkeypatch):
     calls, fsync, link = [], os.fsync, os.link
 
     def note_fsync(descriptor):
-        calls.append("folder" if os.path.isdir(f"/proc/self/fd/{descriptor}") else "file")
+        calls.append("folder" if Path(f"/proc/self/fd/{descriptor}").is_dir() else "file")
         fsync(descriptor)
 
     def note_link(*names, **options):
@@ -73,7 +75,7 @@ def test_a_finished_line_is_durable(sweep, monkeypatch):
     synced, fsync = [], os.fsync
 
     def note(descriptor):
-        synced.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        synced.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
         fsync(descriptor)
 
     monkeypatch.setattr(os, "fsync", note)
@@ -121,10 +123,8 @@ def test_two_publishers_of_one_finished_trial_write_it_once(sweep):
     first = Book(sweep, SWEEP, 1, claim(sweep, 1))
     second = Book(sweep, SWEEP, 1, claim(sweep, 1))
     second.history()
-    try:
+    with suppress(SupersededError):
         first.history()
-    except SupersededError:
-        pass
 
     assert published(sweep) == [("id1", "completed")]
     first.release()
@@ -133,7 +133,11 @@ def test_two_publishers_of_one_finished_trial_write_it_once(sweep):
 
 def test_an_outcome_outranks_a_failure(sweep):
     """Whichever was published later."""
-    failed = {"outcome": None, "metrics": {}, "error": {"reason": "exception", "text": "", "retryable": False, "tries": 1}}
+    failed = {
+        "outcome": None,
+        "metrics": {},
+        "error": {"reason": "exception", "text": "", "retryable": False, "tries": 1},
+    }
     for fields in (ended(1.0), failed):
         line = {"trial": "id1", "attempt": "0001/1", **fields}
         records.append(sweep.shard(1), records.Kind.RESULT, {"results": [line]}, sweep=SWEEP)
@@ -243,7 +247,7 @@ def submitter(sweep):
 
 def test_a_failed_sbatch_is_looked_up_and_not_repeated(fake_slurm, submitter):
     """The array's sbatch failed and submitted; then there is one array and one steward, and no third job."""
-    sent = submitter.submit(lambda log: [1])
+    sent = submitter.submit(lambda _: [1])
 
     assert sent.arrays == ["1"]
     assert len((fake_slurm / "calls").read_text().splitlines()) == 2
@@ -251,7 +255,7 @@ def test_a_failed_sbatch_is_looked_up_and_not_repeated(fake_slurm, submitter):
 
 def test_an_intent_is_published_before_sbatch(fake_slurm, submitter, sweep):
     """Nothing that a job needs is written after it was submitted."""
-    submitter.submit(lambda log: [1])
+    submitter.submit(lambda _: [1])
 
     assert "000001.json" in (fake_slurm / "seen").read_text()
     assert [one.intent.role for one in submissions(sweep, SWEEP)] == ["array", "steward"]
@@ -263,4 +267,4 @@ def test_nothing_unplanned_is_imported():
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env)
 
-    assert done.stdout.strip() == os.path.abspath(records.__file__).replace("records/__init__.py", "__init__.py")
+    assert done.stdout.strip() == str(Path(records.__file__).resolve().parent.parent / "__init__.py")

@@ -53,7 +53,7 @@ def titles(drill) -> list[tuple[int, str]]:
         with suppress(OSError):
             if entry.name.isdecimal() and (entry / "comm").read_text().startswith("slurmstepd"):
                 title = (entry / "cmdline").read_bytes().split(b"\0")[0].decode(errors="replace")
-                files = [os.readlink(link) for link in (entry / "fd").iterdir()]
+                files = [str(link.readlink()) for link in (entry / "fd").iterdir()]
                 if any(name.startswith(f"{drill.cluster.folder}/") for name in files):
                     found.append((int(entry.name), title))
     return found
