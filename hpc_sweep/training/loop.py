@@ -24,7 +24,7 @@ from omegaconf import OmegaConf
 from hpc_sweep.errors import UserError
 from hpc_sweep.identity import resolved, without
 from hpc_sweep.records import digest
-from hpc_sweep.training import streams, threads
+from hpc_sweep.training import dropout, streams, threads
 from hpc_sweep.training.checkpoint import Checkpoints
 from hpc_sweep.training.device import describe
 from hpc_sweep.training.state import State
@@ -92,13 +92,16 @@ def _epoch(task: Task, cfg: DictConfig, data: Data, state: State) -> tuple[dict[
 
 def _train(task: Task, cfg: DictConfig, split: Split, state: State) -> Iterator[_Step]:
     """Take the steps of one epoch; nothing waits for the device."""
-    epoch = state.epoch + 1
-    device = split.x.device
+    epoch, device = state.epoch + 1, split.x.device
+    batches = _batches(cfg, split, epoch)
+    augmentation = streams.steps([streams.key(cfg.seed, Purpose.AUGMENTATION, epoch)], len(batches), device)[:, 0]
+    places = dropout.places(state.model)
+    dropping = streams.steps([streams.key(cfg.seed, Purpose.DROPOUT, epoch)], len(batches), device)[:, 0]
+    by_place = streams.sites(dropping, tuple(places))
     state.model.train()
-    for step, items in enumerate(_batches(cfg, split, epoch)):
-        streams.seed_global(device, cfg.seed, Purpose.DROPOUT, epoch, step)
-        generator = streams.generator(cfg.seed, Purpose.AUGMENTATION, epoch, step)
-        yield _step(task, cfg, state, task.inputs(split.x[items], cfg, generator), split.y[items])
+    for step, items in enumerate(batches):
+        dropout.tell(places, by_place[step])
+        yield _step(task, cfg, state, task.inputs(split.x[items], cfg, augmentation[step]), split.y[items])
 
 
 def _step(task: Task, cfg: DictConfig, state: State, inputs: Tensor, y: Tensor) -> _Step:
@@ -124,7 +127,7 @@ def _judge(task: Task, cfg: DictConfig, split: Split, state: State) -> Tally:
 def _batches(cfg: DictConfig, split: Split, epoch: int) -> list[Tensor]:
     """Return the items of each step of an epoch; all batches have one size, which keeps shapes static."""
     size = min(cfg.batch_size, len(split))
-    order = torch.randperm(len(split), generator=streams.generator(cfg.seed, Purpose.ORDER, epoch))
+    order = streams.permutation(streams.key(cfg.seed, Purpose.ORDER, epoch), len(split))
     whole = order[: len(split) // size * size].to(split.x.device)
     return list(whole.view(-1, size).unbind())
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import torch
 
-from hpc_sweep.training import streams
+from hpc_sweep.training import dropout, streams
 from hpc_sweep.training.streams import Purpose
 
 if TYPE_CHECKING:
@@ -37,8 +37,8 @@ class State:
     @classmethod
     def fresh(cls, task: Task, cfg: DictConfig, device: torch.device) -> Self:
         """Return the state before the first epoch; weights are drawn on the CPU, so every device starts alike."""
-        streams.seed_global(_CPU, cfg.seed, Purpose.INITIALISATION)
-        model = task.model(cfg).to(device)
+        streams.seed_global(_CPU, streams.key(cfg.seed, Purpose.INITIALISATION))
+        model = dropout.install(task.model(cfg)).to(device)
         optimizer = task.optimizer(dict(model.named_parameters()), cfg)
         return cls(model, optimizer, task.scheduler(optimizer, cfg))
 

@@ -66,10 +66,10 @@ class Task(Protocol):
     def model(self, cfg: DictConfig) -> nn.Module:
         """Return a freshly initialised model on the CPU; random numbers come from the global generator."""
 
-    def inputs(self, x: Tensor, cfg: DictConfig, generator: torch.Generator | None = None) -> Tensor:
-        """Turn stored items (B, ...) into what the model takes; augment them when a generator is given.
+    def inputs(self, x: Tensor, cfg: DictConfig, key: Tensor | None = None) -> Tensor:
+        """Turn stored items (B, ...) into what the model takes; augment them when the key () of a step is given.
 
-        The generator is always a CPU's, so that augmentation is the same on every device.
+        All that is drawn comes from the key (`hpc_sweep.training.streams`), so it is the same on every device.
         """
 
     def loss(self, out: Tensor, y: Tensor, cfg: DictConfig) -> Tensor:

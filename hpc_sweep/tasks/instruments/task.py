@@ -52,11 +52,11 @@ class Instruments:
         """Return a freshly initialised network."""
         return build(cfg.model, cfg.data.size, len(CLASSES))
 
-    def inputs(self, x: Tensor, cfg: DictConfig, generator: torch.Generator | None = None) -> Tensor:
+    def inputs(self, x: Tensor, cfg: DictConfig, key: Tensor | None = None) -> Tensor:
         """Scale grey values 0 to 255 to -2 to 2, the same for every data set, then augment."""
         pictures = (x.float() / 255 - 0.5) * 4
-        if generator is not None:
-            pictures = augment(pictures, cfg.augment, generator)
+        if key is not None:
+            pictures = augment(pictures, cfg.augment, key)
         return pictures.contiguous(memory_format=torch.channels_last)
 
     def loss(self, out: Tensor, y: Tensor, cfg: DictConfig) -> Tensor:

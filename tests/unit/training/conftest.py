@@ -41,9 +41,9 @@ class Toy:
         block = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten())
         return nn.Sequential(block, nn.Dropout(cfg.model.dropout), nn.Linear(4 * 36, 3))
 
-    def inputs(self, x: Tensor, cfg: DictConfig, generator: torch.Generator | None = None) -> Tensor:
+    def inputs(self, x: Tensor, cfg: DictConfig, key: Tensor | None = None) -> Tensor:
         """Augment in training."""
-        return x if generator is None else augment(x, cfg.augment, generator)
+        return x if key is None else augment(x, cfg.augment, key)
 
     def loss(self, out: Tensor, y: Tensor, cfg: DictConfig) -> Tensor:
         """Return the plain cross-entropy."""
