@@ -52,12 +52,13 @@ class Dropout(nn.Module):
         if not self.training:
             return x
         shape = x.shape[:2] if self.channels else x.shape
-        factors = self.factors(shape.numel()).view(shape)
-        return scaled(x, factors.reshape(*shape, *[1] * (x.ndim - len(shape))))
+        drawn = factors(self.key, self.edge, self.scale, shape.numel()).view(shape)
+        return scaled(x, drawn.reshape(*shape, *[1] * (x.ndim - len(shape))))
 
-    def factors(self, count: int) -> Tensor:
-        """Return what ``count`` values of each trial are multiplied by, (..., count): 0 or the scale."""
-        return (streams.lanes(self.key, count) >= self.edge.unsqueeze(-1)) * self.scale.unsqueeze(-1)
+
+def factors(keys: Tensor, edges: Tensor, scale: Tensor, count: int) -> Tensor:
+    """Return what ``count`` values of each trial (...) are multiplied by, (..., count): 0 or the trial's scale."""
+    return (streams.lanes(keys, count) >= edges.unsqueeze(-1)) * scale.unsqueeze(-1)
 
 
 def scaled(x: Tensor, scale: Tensor) -> Tensor:

@@ -67,7 +67,7 @@ def bits(keys: Tensor, count: int) -> Tensor:
 def uniform(keys: Tensor, *shape: int) -> Tensor:
     """Return numbers of each key (...) even over [0, 1) in steps of 2**-24, as float32 (..., shape)."""
     numbers = (bits(keys, _product(shape)) >> 40) & 0xFFFFFF
-    return (numbers.float() * 2.0**-24).unflatten(-1, shape)
+    return (numbers.float() * 2.0**-24).view(*keys.shape, *shape)
 
 
 def lanes(keys: Tensor, count: int) -> Tensor:

@@ -73,14 +73,15 @@ def test_only_training_inputs_are_augmented():
 def test_class_weights_come_from_the_training_part():
     """Weighting multiplies each item's loss by the balanced weight of its class; off, every item counts the same."""
     task, cfg = Instruments(), config()
-    train = task.data(cfg, CPU).train
+    data = task.data(cfg, CPU)
+    train = data.train
     out = torch.randn(40, 11, generator=torch.Generator().manual_seed(0))
     y = train.y[:40]
     each = torch.nn.functional.cross_entropy(out, y, reduction="none")
     weights = balanced_weights(train.y, 11)[y]
 
-    torch.testing.assert_close(task.loss(out, y, cfg), (weights * each).sum() / weights.sum())
-    torch.testing.assert_close(task.loss(out, y, config("class_weighting=false")), each.mean())
+    torch.testing.assert_close(task.loss(out, y, cfg, data), (weights * each).sum() / weights.sum())
+    torch.testing.assert_close(task.loss(out, y, config("class_weighting=false"), data), each.mean())
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU, so cuda is no mistake here")
