@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from torch import Tensor
 
@@ -26,21 +26,15 @@ class Descent:
     """Adds the L2 penalty's gradient and clips, as the recipe of each of ``K`` trials says."""
 
     def __init__(self, recipes: Sequence[Recipe], like: Tensor) -> None:
-        self._l2 = _row([recipe.l2 for recipe in recipes], like)
         self._explicit = _row([0.0 if recipe.l2_in_optimizer else 2 * recipe.l2 for recipe in recipes], like)
         self._limit = _row([recipe.clip_norm for recipe in recipes], like)
-        self._penalised = any(recipe.l2 for recipe in recipes)
         self._adds = any(recipe.l2 and not recipe.l2_in_optimizer for recipe in recipes)
         self._clips = any(recipe.clip_norm < math.inf for recipe in recipes)
 
-    @torch.no_grad()
-    def penalty(self, params: Sequence[Tensor]) -> Tensor | None:
-        """Return the penalties (K,) of parameters (K, ...), or None where no trial has one."""
-        weights = [param for param in params if param.ndim > 2]  # noqa: PLR2004 because the first axis is the trials'
-        if not self._penalised or not weights:
-            return None
-        squares = [torch.linalg.vector_norm(weight.flatten(1), dim=1).square() for weight in weights]
-        return self._l2 * torch.stack(squares).sum(0)
+    @property
+    def corrects(self) -> bool:
+        """Whether `correct` has anything to do."""
+        return self._adds or self._clips
 
     @torch.no_grad()
     def correct(self, grads: Sequence[Tensor], params: Sequence[Tensor]) -> None:
@@ -54,6 +48,13 @@ class Descent:
             factor = (self._limit / (torch.linalg.vector_norm(norms, dim=0) + _SMALL)).clamp(max=1.0)
             for grad in grads:
                 grad.mul_(_over(factor, grad))
+
+
+@torch.no_grad()
+def penalty(params: Iterable[Tensor], l2: float) -> Tensor:
+    """Return the L2 penalty of the parameters (...) of one trial: of those with two axes or more."""
+    norms = [torch.linalg.vector_norm(param) for param in params if param.ndim > 1]
+    return l2 * torch.stack(norms).square().sum() if norms else torch.tensor(0.0)
 
 
 def _row(values: Sequence[float], like: Tensor) -> Tensor:

@@ -6,7 +6,8 @@ What is measured:
   that change from batch to batch. They lag behind, and are not what the final weights would score.
 - ``val/...`` are measured after each epoch, by the weights that it ended with, on all validation items.
 - ``train/cross_entropy`` and ``val/cross_entropy`` have neither penalty nor class weights, so they compare across
-  trials; ``train/penalty`` is what L2 adds, and ``train/loss`` is the whole of what training descends.
+  trials; ``train/penalty`` is what L2 adds for the weights that the epoch ended with, and ``train/loss`` is the mean of
+  the task's loss and that: the whole of what training descends.
 
 With mixup, ``train/...`` judge outputs for mixed inputs by the label of the larger part.
 """
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
+from hpc_sweep.training.descent import penalty
 from hpc_sweep.training.feed import Feed, judged
 from hpc_sweep.training.keys import epoch_keys
 
@@ -79,11 +81,9 @@ def run(crew: Crew, engine: Engine) -> list[Measured]:
     validated = _judge(crew, engine)
     by_step = torch.stack([step.loss for step in steps]).double()
     losses, firsts = by_step.mean(0).tolist(), by_step[0].tolist()
-    found = [step.penalty for step in steps if step.penalty is not None]
-    penalties = torch.stack(found).double().mean(0).tolist() if found else [0.0] * len(losses)
     return [
         Measured(
-            _losses(crew, k, loss, penalties[k])
+            _losses(crew, k, loss)
             | _prefixed("train", trained[k].tally().metrics())
             | _prefixed("val", (tally := validated[k].tally()).metrics() | tally.by_class(crew.data.classes)),
             _prefixed("val", tally.details()),
@@ -126,10 +126,12 @@ def _main_labels(batch: Batch, member: int) -> Tensor:
     return batch.other[source]
 
 
-def _losses(crew: Crew, k: int, loss: float, penalty: float) -> dict[str, float]:
-    if not crew.members[k].recipe.l2:
+def _losses(crew: Crew, k: int, loss: float) -> dict[str, float]:
+    l2 = crew.members[k].recipe.l2
+    if not l2:
         return {"train/loss": loss}
-    return {"train/loss": loss + penalty, "train/penalty": penalty}
+    added = penalty(crew.states[k].params.values(), l2).item()
+    return {"train/loss": loss + added, "train/penalty": added}
 
 
 def _prefixed(split: str, values: Mapping[str, Any]) -> dict[str, Any]:

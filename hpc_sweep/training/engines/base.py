@@ -32,10 +32,9 @@ class Unfit(Exception):  # noqa: N818 because it is no error: another engine tak
 
 
 class Step(NamedTuple):
-    """What one step leaves on the device, a row for each member: losses, penalties in them, outputs (B, ...)."""
+    """What one step leaves on the device, a row for each member: losses without penalties, and outputs (B, ...)."""
 
     loss: Tensor
-    penalty: Tensor | None
     out: Sequence[Tensor]
 
 

@@ -54,10 +54,9 @@ class Fused:
         losses.sum().backward()  # type: ignore[no-untyped-call]  # torch leaves it without types
         grads = self._stacked.gradients()
         params = [self._stacked.params[name].detach() for name in grads]
-        penalty = self._descent.penalty(params)
         self._descent.correct(list(grads.values()), params)
         self._update(grads)
-        return Step(losses.detach(), penalty, out.detach().unbind())
+        return Step(losses.detach(), out.detach().unbind())
 
     @torch.no_grad()
     def judge(self, batch: Judged) -> Sequence[Tensor]:

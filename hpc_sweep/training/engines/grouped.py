@@ -42,8 +42,8 @@ class Wide:
         return out.reshape(shape).movedim(axis, 0)
 
     def tell(self, keys: Tensor) -> None:
-        """Give each place its keys."""
-        dropout.tell(self._places, keys)
+        """Give each place its keys; what all trials draw alike is drawn once."""
+        dropout.tell(self._places, keys[:, :1] if keys.stride(1) == 0 else keys)
 
     def _side_by_side(self, x: Tensor, sources: tuple[int, ...]) -> Tensor:
         return torch.cat([x[source] for source in sources], dim=self._trials_axis(x[0]))

@@ -57,8 +57,7 @@ class Packed(Sequential):
         self._copy(batch, keys)
         assert self._graph is not None
         self._graph.replay()
-        loss, penalty, outs = self._left
-        return Step(loss.clone(), None if penalty is None else penalty.clone(), [out.clone() for out in outs])
+        return Step(self._left.loss.clone(), [out.clone() for out in self._left.out])
 
     def _aside(self, batch: Batch, keys: Tensor, guards: Sequence[int]) -> Step:
         """Take a step on a side stream, as capture asks of the steps before it."""

@@ -27,6 +27,7 @@ class Sequential:
         self._crew, self._criterion = crew, crew.criterion()
         self._models = [state.model for state in crew.states]
         self._params = [list(state.params.values()) for state in crew.states]
+        self._rows = [[param.detach().unsqueeze(0) for param in params] for params in self._params]
         self._places = [dropout.places(model) for model in self._models]
         self._descents = [Descent([m.recipe], p[0]) for m, p in zip(crew.members, self._params, strict=True)]
 
@@ -47,33 +48,26 @@ class Sequential:
             return [full(model(batch.x[batch.sources[k]])) for k, model in enumerate(self._models)]
 
     @staticmethod
-    def _gathered(taken: Sequence[tuple[Tensor, Tensor | None, Tensor]]) -> Step:
-        losses, penalties, outs = zip(*taken, strict=True)
-        if all(penalty is None for penalty in penalties):
-            return Step(torch.stack(losses), None, outs)
-        present = [torch.zeros_like(losses[0]) if penalty is None else penalty for penalty in penalties]
-        return Step(torch.stack(losses), torch.stack(present), outs)
+    def _gathered(taken: Sequence[tuple[Tensor, Tensor]]) -> Step:
+        losses, outs = zip(*taken, strict=True)
+        return Step(losses[0].unsqueeze(0) if len(losses) == 1 else torch.stack(losses), outs)
 
-    def _one(self, k: int, batch: Batch, keys: Tensor, guard: int) -> tuple[Tensor, Tensor | None, Tensor]:
+    def _one(self, k: int, batch: Batch, keys: Tensor, guard: int) -> tuple[Tensor, Tensor]:
         dropout.tell(self._places[k], keys)
         streams.seed_global(self._crew.device, guard)
         return self._descend(k, batch)
 
-    def _descend(self, k: int, batch: Batch) -> tuple[Tensor, Tensor | None, Tensor]:
+    def _descend(self, k: int, batch: Batch) -> tuple[Tensor, Tensor]:
         optimizer, params = self._crew.states[k].optimizer, self._params[k]
         optimizer.zero_grad()
         with self._crew.precision():
             out = self._models[k](batch.x[0])
         loss = self._criterion.one(k, full(out), batch)
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it without types
-        used = [param for param in params if param.grad is not None]
-        rows = [param.detach().unsqueeze(0) for param in used]
-        penalty = self._descents[k].penalty(rows)
-        self._descents[k].correct([_grad(param).unsqueeze(0) for param in used], rows)
+        if self._descents[k].corrects:
+            pairs = [(param.grad, row) for param, row in zip(params, self._rows[k], strict=True)]
+            used = [(grad.unsqueeze(0), row) for grad, row in pairs if grad is not None]
+            self._descents[k].correct([grad for grad, _ in used], [row for _, row in used])
         optimizer.step()
-        return loss.detach(), None if penalty is None else penalty[0], full(out).detach()
+        return loss.detach(), full(out).detach()
 
-
-def _grad(param: Tensor) -> Tensor:
-    assert param.grad is not None
-    return param.grad

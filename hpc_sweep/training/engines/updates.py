@@ -52,18 +52,22 @@ class Kernels:
     def __init__(self, stacked: Stacked) -> None:
         self._stacked, self._stock = stacked, Rows(stacked)
         self._calls: list[_Call] | None = None
+        self._steps: Tensor | None = None
 
     @torch.no_grad()
     def __call__(self, grads: Mapping[str, Tensor]) -> None:
         """Step every group of every trial by one kernel each."""
         if self._calls is None:
             self._stock(grads)
+            self._steps = _together([state.optimizer for state in self._stacked.states])
             self._calls = [
                 _Call(group, state.optimizer, row)
                 for state, row in zip(self._stacked.states, self._stacked.rows, strict=True)
                 for group in state.optimizer.param_groups
             ]
             return
+        if self._steps is not None:
+            self._steps.add_(1)
         rows = {name: grad.unbind() for name, grad in grads.items()}
         of_trial = len(self._calls) // len(self._stacked.rows)
         for index, call in enumerate(self._calls):
@@ -86,6 +90,17 @@ class _Call:
             self._kernel(self._group, self._params, grads)
 
 
+def _together(optimizers: Sequence[Optimizer]) -> Tensor | None:
+    """Lay the step counts of all optimizers into one tensor, so that one operation advances them."""
+    states = [state for optimizer in optimizers for state in optimizer.state.values() if "step" in state]
+    if not states:
+        return None
+    steps = torch.stack([state["step"] for state in states])
+    for state, step in zip(states, steps.unbind(), strict=True):
+        state["step"] = step
+    return steps
+
+
 def update(stacked: Stacked) -> Update:
     """Return the fastest right way to step the optimizers of a stack."""
     return Kernels(stacked) if all(_plain(state.optimizer) for state in stacked.states) else Rows(stacked)
@@ -95,7 +110,6 @@ def _adam_kernel(states: Sequence[Mapping[str, Tensor]]) -> Callable[[Group, lis
     means, squares, steps = ([state[name] for state in states] for name in ("exp_avg", "exp_avg_sq", "step"))
 
     def step(group: Group, params: list[Tensor], grads: list[Tensor]) -> None:
-        torch._foreach_add_(steps, 1)
         kernel = torch._fused_adamw_ if group["decoupled_weight_decay"] else torch._fused_adam_
         kernel(
             params,
