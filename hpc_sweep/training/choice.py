@@ -83,12 +83,14 @@ def choose(task: Task, members: Sequence[Member], data: Data, device: torch.devi
     others = [name for name in verdict.right if name != SEQUENTIAL]
     if not others:
         return Choice(SEQUENTIAL, 1, ids, None, _reasons(verdict.wrong))
-    ratios = _Race(task, members, data, device).run(others)
+    race = _Race(task, members, data, device)
+    ratios = race.run(others)
+    wrong = {**verdict.wrong, **race.failed}
     best = max(ratios, key=lambda name: ratios[name], default=SEQUENTIAL)
     if best == SEQUENTIAL or (ratios[best] < _MARGIN and not forced):
-        why = f"no engine is {_MARGIN} times as fast as one trial after the other; {_listed(ratios, verdict.wrong)}"
+        why = f"no engine is {_MARGIN} times as fast as one trial after the other; {_listed(ratios, wrong)}"
         return Choice(SEQUENTIAL, 1, ids, 1.0, why, ratios)
-    why = f"the fastest of those that are right; {_listed(ratios, verdict.wrong)}"
+    why = f"the fastest of those that are right; {_listed(ratios, wrong)}"
     return Choice(best, len(members), ids, ratios[best], why, ratios)
 
 
@@ -98,6 +100,7 @@ class _Race:
     def __init__(self, task: Task, members: Sequence[Member], data: Data, device: torch.device) -> None:
         self._task, self._members, self._data, self._device = task, members, data, device
         self._left = BUDGET
+        self.failed: dict[str, str] = {}
 
     def run(self, names: Sequence[str]) -> dict[str, float]:
         """Return how many times as fast as sequential each engine is, of those worth timing with all trials."""
@@ -115,8 +118,9 @@ class _Race:
             try:
                 runners[name] = self._runner(name, members)
                 runners[name]()
-            except torch.OutOfMemoryError:
+            except Exception as error:  # noqa: BLE001 because an engine that cannot take the step is out of the race
                 runners.pop(name, None)
+                self.failed[name] = f"{type(error).__name__}: {str(error).strip()}".splitlines()[0][:120]
         runners[SEQUENTIAL]()
         times: dict[str, list[float]] = {name: [] for name in runners}
         for turn in range(_ROUNDS):
@@ -160,4 +164,4 @@ def _reasons(wrong: Mapping[str, str]) -> str:
 
 def _listed(ratios: Mapping[str, float], wrong: Mapping[str, str]) -> str:
     timed = ", ".join(f"{name} {ratio}" for name, ratio in ratios.items())
-    return f"{timed}; {_reasons(wrong)}" if wrong else timed
+    return "; ".join(part for part in (timed, _reasons(wrong)) if part)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from hpc_sweep.training import environment
 from hpc_sweep.training.checkpoint import Checkpoints
 from hpc_sweep.training.device import describe
 from hpc_sweep.training.state import State
@@ -71,6 +72,7 @@ class Lane:
             "n": {"train": len(self._data.train), "val": len(self._data.val)},
             "data": self._data.fingerprint,
             "threads": torch.get_num_threads(),
+            "allocator": environment.keep_heap(),
             "torch": str(torch.__version__),
             "stack": dict(how),
         }

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from hpc_sweep.errors import SweepError, UserError
-from hpc_sweep.training import streams, threads
+from hpc_sweep.training import environment, streams, threads
 from hpc_sweep.training.capacity import capacity
 from hpc_sweep.training.choice import Choice, alone, choose
 from hpc_sweep.training.member import Member
@@ -91,6 +91,7 @@ def fit_all(
     What goes wrong with a trial ends that trial. A choice of an earlier attempt binds its trials to its engine.
     """
     threads.limit(trials[0][1].threads)
+    environment.keep_heap()
     with streams.isolated(device):
         members = _members(task, trials, ended)
         for group in _groups(task, members, device, stacking, ended):
@@ -154,16 +155,23 @@ def _choice(task: Task, group: Sequence[Member], data: Data, device: torch.devic
     if earlier is not None:
         return earlier
     if len(group) == 1:
-        return alone(group[0], "a stack of one")
+        asked = stacking.size == 1
+        return alone(group[0], "as asked" if asked else "no other trial here differs from it in values only")
+    try:
+        choice = _decided(task, group, data, device, stacking)
+    except Exception as error:  # noqa: BLE001 because what is wrong with a trial is found where that trial trains
+        choice = alone(group[0], f"a trial failed while engines were compared: {error}".splitlines()[0])
+    choice = replace(choice, members=tuple(member.digest for member in group))
+    stacking.told(choice)
+    return choice
+
+
+def _decided(task: Task, group: Sequence[Member], data: Data, device: torch.device, stacking: Stacking) -> Choice:
     room = capacity(task, group, data, device)
     most = room if stacking.size == AUTO else min(room, int(stacking.size))
     if most == 1:
-        choice = replace(alone(group[0], "memory has room for one"), members=tuple(m.digest for m in group))
-    else:
-        made = choose(task, group[:most], data, device, forced=stacking.size != AUTO)
-        choice = replace(made, members=tuple(member.digest for member in group))
-    stacking.told(choice)
-    return choice
+        return alone(group[0], "memory has room for one")
+    return choose(task, group[:most], data, device, forced=stacking.size != AUTO)
 
 
 def _earlier(stacking: Stacking) -> dict[str, Choice]:

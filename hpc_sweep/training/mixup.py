@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from hpc_sweep.errors import UserError
 from hpc_sweep.training import streams
 
 if TYPE_CHECKING:
@@ -36,5 +37,8 @@ def partners(key: int, count: int, device: torch.device) -> Tensor:
 
 
 def mixed(x: Tensor, others: Tensor, kept: float) -> Tensor:
-    """Return each item mixed with its partner."""
+    """Return each item mixed with its partner; UserError for items that are no real numbers."""
+    if not x.is_floating_point():
+        what = f"Mixup adds parts of items, and items of type {x.dtype} have none."
+        raise UserError(what, where="Key: mixup", next_step="Type mixup=0")
     return x if kept == 1 else kept * x + (1 - kept) * x[others]

@@ -169,7 +169,7 @@ def _does_not_fit(member: Member, error: BaseException) -> SweepError:
     return SweepError(
         f"One trial alone does not fit into memory: {_sentence(error)}",
         where=f"Trial {member.digest[:12]}, batch_size={member.cfg.batch_size}",
-        next_step=f"Type batch_size={max(1, member.cfg.batch_size // 2)}, or ask for more: hydra.launcher.mem_gb=<more>",
+        next_step=f"Type batch_size={max(1, member.cfg.batch_size // 2)}, or ask for more memory: hydra.launcher.mem_gb",
     )
 
 

@@ -70,4 +70,3 @@ class Sequential:
             self._descents[k].correct([grad for grad, _ in used], [row for _, row in used])
         optimizer.step()
         return loss.detach(), full(out).detach()
-
