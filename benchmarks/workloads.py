@@ -87,7 +87,12 @@ def model(workload: Workload, dropout: float) -> nn.Module:
         return _resnet18(dropout)
     blocks: list[nn.Module] = []
     for before, after in zip((1, *workload.widths), workload.widths, strict=False):
-        blocks += [nn.Conv2d(before, after, 3, padding=1, bias=False), nn.BatchNorm2d(after), nn.ReLU(), nn.MaxPool2d(2)]
+        blocks += [
+            nn.Conv2d(before, after, 3, padding=1, bias=False),
+            nn.BatchNorm2d(after),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+        ]
     head = (nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(dropout), nn.Linear(workload.widths[-1], 512), nn.ReLU())
     return nn.Sequential(*blocks, *head, nn.Dropout(dropout), nn.Linear(512, CLASSES))
 
@@ -99,7 +104,9 @@ def _resnet18(dropout: float) -> nn.Module:
         for before, after, first in ((64, 64, 1), (64, 128, 2), (128, 256, 2), (256, 512, 2))
         for before, stride in ((before, first), (after, 1))
     ]
-    return nn.Sequential(*stem, *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(dropout), nn.Linear(512, CLASSES))
+    return nn.Sequential(
+        *stem, *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(dropout), nn.Linear(512, CLASSES)
+    )
 
 
 class Bench:

@@ -166,10 +166,11 @@ def _out_of_memory(error: BaseException) -> bool:
 
 
 def _does_not_fit(member: Member, error: BaseException) -> SweepError:
+    smaller = max(1, member.cfg.batch_size // 2)
     return SweepError(
         f"One trial alone does not fit into memory: {_sentence(error)}",
         where=f"Trial {member.digest[:12]}, batch_size={member.cfg.batch_size}",
-        next_step=f"Type batch_size={max(1, member.cfg.batch_size // 2)}, or ask for more memory: hydra.launcher.mem_gb",
+        next_step=f"Type batch_size={smaller}, or ask for more memory: hydra.launcher.mem_gb",
     )
 
 

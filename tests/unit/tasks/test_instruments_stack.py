@@ -6,6 +6,7 @@ import copy
 import itertools
 from pathlib import Path
 
+import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
@@ -52,3 +53,74 @@ def ranking(results):
     """Return the trials from the best to the worst: by accuracy, ties by cross-entropy."""
     keys = [(-result.metrics["val/accuracy"], result.metrics["val/cross_entropy"]) for result in results]
     return sorted(range(len(keys)), key=keys.__getitem__)
+
+
+@pytest.fixture(scope="module")
+def alone():
+    """Return the configurations of task11, one epoch each, and their results one by one."""
+    configs = task11("epochs=1")
+    return configs, trained(configs, stack_size=1)[0]
+
+
+def test_task11_as_the_trainer_would_stack_it_is_task11_one_by_one(alone):
+    """All 18 results and their ranking, in float32, whatever is chosen here for K = 18."""
+    configs, one_by_one = alone
+    results, (choice,) = trained(configs)
+
+    assert ranking(results) == ranking(one_by_one)
+    assert len(choice["members"]) == 18
+    assert {result.extras["stack"]["engine"] for result in results} == {choice["engine"]}
+    if choice["engine"] == "sequential":
+        assert [result.curves for result in results] == [result.curves for result in one_by_one]
+
+
+def test_task11_as_one_grouped_stack_is_task11_up_to_rounding(alone):
+    """In float32 eleven steps of Adam drift: by thousandths of cross-entropy, and by no more than two of 97 clips."""
+    configs, one_by_one = alone
+    results, choices = trained(configs[:6], "grouped")
+
+    assert choices == []
+    for found, expected in zip(results, one_by_one, strict=False):
+        assert found.metrics["val/cross_entropy"] == pytest.approx(expected.metrics["val/cross_entropy"], abs=5e-3)
+        clips = zip(found.extras["val/correct"], expected.extras["val/correct"], strict=True)
+        assert sum(one != other for one, other in clips) <= 2
+        assert found.metrics.keys() == expected.metrics.keys()
+
+
+def test_every_value_key_can_be_typed():
+    """Each key in which trials of a stack may differ is there in the shipped configuration, or of another member."""
+    shipped = task11()[0]
+    missing = [key for key in Instruments.value_keys if OmegaConf.select(shipped, key, default="absent") == "absent"]
+
+    assert missing == ["optimizer.momentum", "schedule.factor"]
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "schedule=cosine",
+        "optimizer=adamw",
+        "mixup=0.4",
+        "label_smoothing=0.1",
+        "optimizer.clip_norm=1.0",
+        "precision=bfloat16",
+    ],
+)
+def test_what_a_recipe_can_say_trains_in_stacks(override):
+    """Three trials of each kind, grouped, end with finite metrics."""
+    results, _ = trained(task11("epochs=1", "batch_size=64", override)[:3], "grouped")
+
+    assert [result.epochs for result in results] == [1, 1, 1]
+    assert len({result.metrics["train/loss"] for result in results}) == 3
+
+
+def test_trials_that_differ_in_their_device_are_told_apart():
+    """Indices stay the caller's, in whichever order trials are grouped."""
+    configs = task11("epochs=1")[:2]
+    auto = copy.deepcopy(configs[1])
+    OmegaConf.set_readonly(auto, value=False)
+    auto.device = "auto"
+    results, choices = trained([configs[0], auto], stack_size=1)
+
+    assert choices == []
+    assert results[1].metrics == trained([configs[1]], stack_size=1)[0][0].metrics
