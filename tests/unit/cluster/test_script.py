@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slurm
 
 @pytest.fixture(autouse=True)
 def srun(need):
-    """Rendering asks submitit, which wants srun on PATH."""
+    """Need srun, without which submitit renders nothing."""
     need("srun", "sh slurm/devcluster/install.sh")
 
 
