@@ -18,7 +18,7 @@ REFUSED = [
 FULL = [
     "sbatch: error: QOSMaxSubmitJobPerUserLimit\nsbatch: error: Batch job submission failed: Job violates policy",
     "sbatch: error: AssocMaxSubmitJobLimit\nsbatch: error: Batch job submission failed: Job violates accounting/QOS",
-    "sbatch: error: sleeping and retrying.\nsbatch: error: Batch job submission failed: Resource temporarily unavailable",
+    "sbatch: error: sleeping.\nsbatch: error: Batch job submission failed: Resource temporarily unavailable",
 ]
 
 UNCLEAR = [
