@@ -40,13 +40,7 @@ COMMANDS = [
 
 CHARACTERS = "'\"\n\t,=/%${}[]()\\:#~*?!&|;<>` -@^+äé日本😀\u2028\u202e\xa0"
 
-PIECES = [
-    *CHARACTERS,
-    "\r\n",
-    "\\\\",
-    "  ",
-    *["%j", "$HOME", "${", "--", "--help", "null", "true", "1e3", "0x1", "NaN", "..", "../", "a", "Z9"],
-]
+PIECES = [*CHARACTERS, "\r\n", "\\\\", "  ", "%j", "$HOME", "${", "--", "null", "1e3", "NaN", "../", "Z9"]
 
 COUNT, TRIALS = 1000, 20
 
@@ -57,7 +51,21 @@ def odd_values(canary):
     values = [
         "",
         " ",
-        *["-", "--", "-1", "-x=1", "null", "true", "1", "1.0", "0b1", "[]", "{}", "[1,2]", "{a:1}", "a,b", "a=b"],
+        "-",
+        "--",
+        "-1",
+        "-x=1",
+        "null",
+        "true",
+        "1",
+        "1.0",
+        "0b1",
+        "[]",
+        "{}",
+        "[1,2]",
+        "{a:1}",
+        "a,b",
+        "a=b",
     ]
     values += [command.format(canary=canary) for command in COMMANDS]
     values += ["".join(chance.choices(PIECES, k=1500))[:4096] for _ in range(3)]
