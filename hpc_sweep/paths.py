@@ -10,7 +10,7 @@
       shards/0003/000001.json      shards/0003/attempt-0002/{claim.json,results.jsonl,progress.jsonl,log.txt,
                                                             checkpoints/<trial id>/}
       merged/{trials,curves}.csv
-      decision/{decision.json,report.md,plots/,winner/optimized.yaml}
+      decision/{decision.json,report.html,report.md,leaderboard.csv,plots/,winner/optimized.yaml}
       production/<digest>/         long runs of a winner
       previous/                    what `hydra.launcher.existing=anew` moved away
 """
@@ -176,6 +176,16 @@ class Sweep:
     def report_md(self) -> Path:
         """The report that a person can paste into a wiki."""
         return self.decision / "report.md"
+
+    @property
+    def report_html(self) -> Path:
+        """The report as one offline page."""
+        return self.decision / "report.html"
+
+    @property
+    def leaderboard_csv(self) -> Path:
+        """One row for each configuration, the pick first."""
+        return self.decision / "leaderboard.csv"
 
     @property
     def plots(self) -> Path:

@@ -16,8 +16,10 @@ from hpc_sweep.analysis.table import Evidence, curves_table, trials_table
 from hpc_sweep.errors import CorruptRecordError
 from hpc_sweep.ledger import read_ledger
 from hpc_sweep.report import charts
-from hpc_sweep.report.markdown import Report
-from hpc_sweep.report.tables import csv_text
+from hpc_sweep.report.markdown import markdown
+from hpc_sweep.report.page import page
+from hpc_sweep.report.story import Report
+from hpc_sweep.report.tables import csv_text, leaderboard_table
 from hpc_sweep.report.winner import winner_yaml, winning_configuration
 
 if TYPE_CHECKING:
@@ -50,21 +52,28 @@ def collect(sweep: paths.Sweep, *, over: Collection[int] = ()) -> Decision:
 
 def derive(sweep: paths.Sweep, ledger: Ledger) -> tuple[Decision, Derived]:
     """Return the decision and every derived file of a sweep, without writing any."""
-    evidence = Evidence.of(ledger)
-    decision = decide_evidence(evidence)
-    pictures = charts.pictures(evidence, decision)
-    drawn = {picture.name: picture.png() for picture in pictures}
-    content = winning_configuration(ledger, decision)
-    report = Report(evidence, decision, pictures, content, sweep.root.resolve())
+    report = written(sweep, ledger)
+    evidence, decision, document = report.evidence, report.decision, report.document()
+    drawn = {picture.name: picture.png() for picture in report.pictures}
     optimized = winner_yaml(ledger, decision)
     return decision, {
         sweep.trials_csv: csv_text(trials_table(ledger)).encode(),
         sweep.curves_csv: csv_text(curves_table(ledger)).encode(),
         **{sweep.plots / name: drawn.get(name) for name in charts.NAMES},
-        sweep.report_md: report.markdown().encode(),
+        sweep.leaderboard_csv: csv_text(leaderboard_table(evidence, decision)).encode(),
+        sweep.report_md: markdown(document).encode(),
+        sweep.report_html: page(document).encode(),
         sweep.optimized: None if optimized is None else optimized.encode(),
         sweep.decision_json: decision_text(decision).encode(),
     }
+
+
+def written(sweep: paths.Sweep, ledger: Ledger) -> Report:
+    """Return what the report of a sweep is written from."""
+    evidence = Evidence.of(ledger)
+    decision = decide_evidence(evidence)
+    pictures = charts.pictures(evidence, decision)
+    return Report(evidence, decision, pictures, winning_configuration(ledger, decision), sweep.root.resolve())
 
 
 def decision_text(decision: Decision) -> str:
