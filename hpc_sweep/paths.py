@@ -11,6 +11,7 @@
                                                             checkpoints/<trial id>/}
       merged/{trials,curves}.csv
       decision/{decision.json,report.html,report.md,leaderboard.csv,plots/,winner/optimized.yaml}
+      choice.json                  a person's other choice than the pick
       production/<digest>/         long runs of a winner
       previous/                    what `hydra.launcher.existing=anew` moved away
 """
@@ -161,6 +162,11 @@ class Sweep:
     def curves_csv(self) -> Path:
         """One row for each trial and epoch."""
         return self.merged / "curves.csv"
+
+    @property
+    def choice(self) -> Path:
+        """A person's other choice than the pick, with its reason: a record, not derived."""
+        return self.root / "choice.json"
 
     @property
     def decision(self) -> Path:

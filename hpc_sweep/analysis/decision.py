@@ -94,11 +94,12 @@ class Winner:
 
 @dataclass(frozen=True)
 class Choice:
-    """A person's other choice: its configuration and trial, why, and how far its score is from the pick's."""
+    """A person's other choice: its configuration and trial, why, and its shrunk score less the pick's (``delta``)."""
 
     configuration: Mapping[str, Any]
     trial: int
     reason: str
+    n: int
     mean: float | None
     shrunk: float | None
     delta: float | None

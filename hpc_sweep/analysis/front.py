@@ -16,6 +16,7 @@ UPWARD = frozenset(
         "accuracy",
         "acc",
         "f1",
+        "f1_score",
         "macro_f1",
         "micro_f1",
         "precision",

@@ -21,13 +21,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything that one report is written from."""
+    """Everything that one report is written from; ``origin`` is what was audited where it was no sweep."""
 
     evidence: Evidence
     decision: Decision
     pictures: Sequence[Picture]
     configuration: Mapping[str, Any] | None
     folder: Path
+    origin: str = ""
 
     def document(self) -> Document:
         """Return the whole report; a section that has nothing to say is left out."""
@@ -35,6 +36,13 @@ class Report:
         ended = coverage["planned"] - coverage["missing"]
         counts = ", ".join(f"{count} {name}" for name, count in coverage.items() if count and name != "planned")
         planned = f"{coverage['planned']} trials planned: {counts or 'none'}. Sweep "
+        if self.origin:
+            return Document(
+                title=f"Audit: {self.evidence.objective.metric}",
+                partial="",
+                lead=line(f"{coverage['planned']} rows of ", CodeText(self.origin), "."),
+                sections=tuple(section for section in self._sections() if section.blocks),
+            )
         return Document(
             title=f"Sweep report: {self.evidence.objective.metric}",
             partial=f"PARTIAL {ended}/{coverage['planned']}" if coverage["missing"] else "",
