@@ -15,7 +15,9 @@ from hpc_sweep.cluster import reasons, states
 from hpc_sweep.cluster import resume as going_on
 from hpc_sweep.errors import SweepError
 from hpc_sweep.plan import read_plan
+from hpc_sweep.report import audit as auditing
 from hpc_sweep.report.collect import collect as collect_sweep
+from hpc_sweep.report.collect import decision_text
 from hpc_sweep.report.summary import near, printable, seconds_left, status_lines, summary
 from hpc_sweep.report.trial_log import find_trial, trial_log
 
@@ -70,10 +72,42 @@ def status(folder: Path, watch: bool, as_json: bool) -> int:
 
 @main.command()
 @FOLDER
+@click.option("--choose", type=int, help="Carry this run on instead of the pick; the pick's own number takes it back.")
+@click.option("--reason", default="", help="Why, for the record; a choice without a reason is refused.")
 @_verb
-def collect(folder: Path) -> int:
+def collect(folder: Path, choose: int | None, reason: str) -> int:
     """Merge the results into tables, decide, and write the report; safe at any time, twice at once."""
-    return _collected(_open(folder))
+    return _collected(_open(folder), None if choose is None else (choose, reason))
+
+
+@main.command()
+@click.argument("table", type=click.Path(path_type=Path))
+@click.option("--metric", required=True, help="The column that is judged, for example val/accuracy.")
+@click.option("--mode", required=True, type=click.Choice(["max", "min"]), help="Whether more or less is better.")
+@click.option("--params", default="", help="The columns that were varied, separated by commas; else they are found.")
+@click.option("--replicate", help="The column that repeats a configuration, normally the seed; else it is found.")
+@click.option("--n", "examples", type=click.IntRange(1), help="How many examples the metric was measured on.")
+@click.option("--carried", default="", help="A configuration that is carried forward: lr=0.001,dropout=0.25")
+@click.option("--json", "as_json", is_flag=True, help="Print the decision as one object.")
+@click.option("--output", type=click.Path(path_type=Path), help="A folder for the report, its tables and pictures.")
+@_verb
+def audit(table: Path, output: Path | None, as_json: bool, **asked: Any) -> int:  # noqa: ANN401 the options of a question
+    """Judge a results table of any origin: the same decision, alarms and report as for a sweep.
+
+    \b
+    example:  hpc-sweep audit results.csv --metric val/accuracy --mode max --output audit
+    """  # noqa: D301 because click reads the \b
+    asked["params"] = [name.strip() for name in asked["params"].split(",") if name.strip()]
+    asked["carried"] = auditing.assignments(asked["carried"]) if asked["carried"] else None
+    answer = auditing.audit(table, auditing.Question(**asked))
+    if output is not None:
+        auditing.write_audit(answer, paths.Sweep(output))
+    click.echo(
+        decision_text(answer.decision).rstrip() if as_json else printable("\n".join(auditing.audit_lines(answer)))
+    )
+    if output is not None and not as_json:
+        click.echo(f"{'Report:':18}{near(paths.Sweep(output).report_html)}")
+    return 1 if answer.decision.winner is None else 0
 
 
 @main.command()
@@ -116,8 +150,8 @@ def _open(folder: Path) -> paths.Sweep:
     return sweep
 
 
-def _collected(sweep: paths.Sweep) -> int:
-    decision = collect_sweep(sweep, over=states.over(sweep))
+def _collected(sweep: paths.Sweep, chosen: tuple[int, str] | None = None) -> int:
+    decision = collect_sweep(sweep, over=states.over(sweep), chosen=chosen)
     click.echo(summary(sweep, decision))
     refused = decision.winner is None
     return 1 if refused or decision.coverage["failed"] else 0

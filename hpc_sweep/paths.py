@@ -10,7 +10,8 @@
       shards/0003/000001.json      shards/0003/attempt-0002/{claim.json,results.jsonl,progress.jsonl,log.txt,
                                                             checkpoints/<trial id>/}
       merged/{trials,curves}.csv
-      decision/{decision.json,report.md,plots/,winner/optimized.yaml}
+      decision/{decision.json,report.html,report.md,leaderboard.csv,plots/,winner/optimized.yaml}
+      choice.json                  a person's other choice than the pick
       production/<digest>/         long runs of a winner
       previous/                    what `hydra.launcher.existing=anew` moved away
 """
@@ -163,6 +164,11 @@ class Sweep:
         return self.merged / "curves.csv"
 
     @property
+    def choice(self) -> Path:
+        """A person's other choice than the pick, with its reason: a record, not derived."""
+        return self.root / "choice.json"
+
+    @property
     def decision(self) -> Path:
         """Derived judgements and their report."""
         return self.root / "decision"
@@ -176,6 +182,16 @@ class Sweep:
     def report_md(self) -> Path:
         """The report that a person can paste into a wiki."""
         return self.decision / "report.md"
+
+    @property
+    def report_html(self) -> Path:
+        """The report as one offline page."""
+        return self.decision / "report.html"
+
+    @property
+    def leaderboard_csv(self) -> Path:
+        """One row for each configuration, the pick first."""
+        return self.decision / "leaderboard.csv"
 
     @property
     def plots(self) -> Path:

@@ -7,49 +7,40 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hpc_sweep.analysis.intervals import slope, wilson
-from hpc_sweep.analysis.table import error_text, level_text
+from hpc_sweep.analysis import cautions
+from hpc_sweep.analysis.front import elected
+from hpc_sweep.analysis.naming import runs
+from hpc_sweep.analysis.table import error_text, label
 from hpc_sweep.records import canonical
-from hpc_sweep.space import Space
 from hpc_sweep.trial import Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from hpc_sweep.analysis.table import Configuration, Evidence, Observation
-
-SMALL = 1000
-"""Below this many evaluation examples a proportion is uncertain by three points or more."""
+    from hpc_sweep.analysis.standing import Standing
+    from hpc_sweep.analysis.table import Evidence, Observation
 
 _NAMED = 12
-_FEWEST_EPOCHS = 4
+_SELECTED_ON = frozenset({"test", "ood", "holdout", "heldout", "eval_test"})
+_AGAIN = "hydra.sweep.dir=<this sweep>"
 
 
 @dataclass(frozen=True)
 class Alarm:
-    """One warning: ``kind`` for programs, ``text`` for people."""
+    """One warning: ``kind`` for programs, ``text`` and what to type against it (``remedy``) for people."""
 
     kind: str
     text: str
+    remedy: str = ""
 
 
-def alarms(evidence: Evidence, winner: Configuration | None) -> tuple[Alarm, ...]:
+def alarms(evidence: Evidence, stand: Standing | None) -> tuple[Alarm, ...]:
     """Return every alarm that the evidence raises, and those that the winner raises where there is one."""
-    texts = [(kind, check(evidence)) for kind, check in _OF_THE_SWEEP]
-    if winner is not None:
-        texts += [(kind, check_winner(evidence, winner)) for kind, check_winner in _OF_THE_WINNER]
-    return tuple(Alarm(kind, text) for kind, text in texts if text)
-
-
-def runs(numbers: Sequence[int]) -> str:
-    """Return trial numbers as people read them, the first dozen of many.
-
-    >>> runs([3]), runs([3, 5])
-    ('Run 3', 'Runs 3, 5')
-    """
-    named = ", ".join(str(number) for number in numbers[:_NAMED])
-    more = f" and {len(numbers) - _NAMED} more" if len(numbers) > _NAMED else ""
-    return f"{'Run' if len(numbers) == 1 else 'Runs'} {named}{more}"
+    found = [Alarm(kind, text, remedy) for kind, remedy, check in _OF_THE_SWEEP if (text := check(evidence))]
+    if stand is not None:
+        told = cautions.cautions(evidence, stand)
+        found += [Alarm(kind, text, remedy) for kind, text, remedy in told]
+    return tuple(found)
 
 
 def _all_failed(evidence: Evidence) -> str:
@@ -93,7 +84,7 @@ def _incomplete_grid(evidence: Evidence) -> str:
 
 
 def _one_replicate(evidence: Evidence) -> str:
-    single = sum(one.n == 1 for one in evidence.configurations)
+    single = sum(one.replicates == 1 for one in evidence.configurations)
     scored = sum(one.n > 0 for one in evidence.configurations)
     if not single:
         return ""
@@ -102,7 +93,7 @@ def _one_replicate(evidence: Evidence) -> str:
 
 
 def _ragged_replicates(evidence: Evidence) -> str:
-    counts = Counter(one.n for one in evidence.configurations if one.n)
+    counts = Counter(one.replicates for one in evidence.configurations if one.n)
     if len(counts) < 2:  # noqa: PLR2004 because two different counts are ragged
         return ""
     told = ", ".join(f"{number} with {n}" for n, number in sorted(counts.items()))
@@ -110,7 +101,7 @@ def _ragged_replicates(evidence: Evidence) -> str:
 
 
 def _identical_replicates(evidence: Evidence) -> str:
-    repeated = [one for one in evidence.configurations if one.n > 1]
+    repeated = [one for one in evidence.configurations if one.replicates > 1]
     same = [one for one in repeated if one.squares == 0]
     if not same or len(same) * 2 <= len(repeated):
         return ""
@@ -139,8 +130,20 @@ def _mixed_data(evidence: Evidence) -> str:
     return f"{evidence.objective.metric} was measured on evaluation sets of different sizes: n = {told}."
 
 
+def _mixed_content(evidence: Evidence) -> str:
+    return _mixed("data", (_short(one.extras.get("data")) for one in evidence.scored))
+
+
+def _mixed_code(evidence: Evidence) -> str:
+    return _mixed("code", (_short(one.extras.get("code")) for one in evidence.scored))
+
+
+def _short(value: object) -> str:
+    return "" if value is None else str(value)[:12]
+
+
 def _mixed_devices(evidence: Evidence) -> str:
-    return _mixed("devices", (str(one.result.get("device", "")) for one in evidence.scored))
+    return _mixed("devices", (str(one.result.get("device") or "") for one in evidence.scored))
 
 
 def _mixed_threads(evidence: Evidence) -> str:
@@ -149,7 +152,7 @@ def _mixed_threads(evidence: Evidence) -> str:
 
 
 def _mixed(what: str, values: Iterable[str]) -> str:
-    counts = sorted(Counter(values).items())
+    counts = sorted(Counter(filter(None, values)).items())
     if len(counts) < 2:  # noqa: PLR2004 because two different values are mixed
         return ""
     return f"Trials ran on different {what}: {', '.join(f'{value} ({count} trials)' for value, count in counts)}."
@@ -175,83 +178,104 @@ def _differs(one: Observation | None, late: Mapping[str, Any]) -> bool:
     )
 
 
-def _winner_diverged(evidence: Evidence, winner: Configuration) -> str:
-    del evidence
-    diverged = [one.trial.number for one in winner.observations if one.status is Status.DIVERGED]
-    if not diverged:
+def _duplicate_runs(evidence: Evidence) -> str:
+    """Count the runs that repeat a configuration with a replicate that it already had."""
+    cells: dict[tuple[int, str], list[Observation]] = {}
+    for one in evidence.configurations:
+        for run in one.scored:
+            if run.trial.replicate is not None:
+                cells.setdefault((one.first, canonical(run.trial.replicate)), []).append(run)
+    repeated = [found for found in cells.values() if len(found) > 1]
+    if not repeated:
         return ""
-    total = len(winner.observations)
-    return f"{len(diverged)} of {total} replicates of the winner diverged ({runs(diverged)}); its mean leaves them out."
-
-
-def _edge_of_grid(evidence: Evidence, winner: Configuration) -> str:
-    ran = _levels_that_ran(evidence)
-    return " ".join(_edge(name, winner.params[name], ran.levels[name]) for name in ran.edges(winner.params))
-
-
-def _levels_that_ran(evidence: Evidence) -> Space:
-    scored = [one for one in evidence.configurations if one.n]
-    ran = {name: {canonical(one.params.get(name)) for one in scored} for name in evidence.space.levels}
-    levels = evidence.space.levels.items()
-    return Space({name: tuple(level for level in all_ if canonical(level) in ran[name]) for name, all_ in levels})
-
-
-def _edge(name: str, value: object, levels: Sequence[object]) -> str:
-    end = "smallest" if value == levels[0] else "largest"
-    tried = ", ".join(level_text(level) for level in levels[:_NAMED]) + (", …" if len(levels) > _NAMED else "")
-    return f"{name}={level_text(value)} is the {end} of the {len(levels)} values that were tried ({tried})."
-
-
-def _curve_rising(evidence: Evidence, winner: Configuration) -> str:
-    """Compare the slope over the last third of the epochs (four at least) with twice its standard error."""
-    metric, mode = evidence.objective.metric, evidence.objective.mode
-    curves = [one.curve(metric) for one in winner.scored]
-    epochs = min(map(len, curves))
-    tail = max(_FEWEST_EPOCHS, math.ceil(epochs / 3))
-    if epochs < tail:
-        return ""
-    last = [math.fsum(curve[index] for curve in curves) / len(curves) for index in range(epochs - tail, epochs)]
-    if not all(map(math.isfinite, last)):
-        return ""
-    rise, error = slope(last)
-    if (rise if mode == "max" else -rise) <= 2 * error:
-        return ""
+    extra = sum(len(found) - 1 for found in repeated)
+    equal = sum(len({canonical(dict(run.metrics)) for run in found}) == 1 for found in repeated)
+    squares = sum(_squares([run.value for run in found]) for found in repeated)
+    spread = f"; between such runs {evidence.objective.metric} has a sd of {math.sqrt(squares / extra):.3g}"
     return (
-        f"The winner was still improving: over the last {tail} of {epochs} epochs {metric} went from {last[0]:.4g} to "
-        f"{last[-1]:.4g}, {rise:+.2g} per epoch (standard error {error:.2g}). The ranking may differ after more epochs."
+        f"{extra} runs repeat a configuration and {evidence.objective.replicate or 'replicate'} that had run before "
+        f"({runs(sorted(run.trial.number for found in repeated for run in found[1:]))}). They are averaged, and are no "
+        f"further replicates. {equal} of {len(repeated)} such groups are equal in everything (copies){spread}."
     )
 
 
-def _small_evaluation_set(evidence: Evidence, winner: Configuration) -> str:
-    metric, evaluation = evidence.objective.metric, evidence.evaluation
-    if evaluation.size is None or evaluation.size >= SMALL:
+def _missing_cells(evidence: Evidence) -> str:
+    """Count the cells of the grid of levels and replicates that have no run at all."""
+    key = evidence.objective.replicate
+    labels = {canonical(one.trial.replicate) for one in evidence.observations if one.trial.replicate is not None}
+    combinations = math.prod(len(levels) for levels in evidence.space.levels.values())
+    if key is None or len(labels) < 2 or combinations > 2 * len(evidence.configurations):  # noqa: PLR2004 one is no grid
         return ""
-    if not evaluation.proportion:
-        return f"{metric} was measured on n = {evaluation.size} examples; how uncertain that makes it is not known."
-    low, high = wilson(winner.mean, evaluation.size)
+    ran = {(one.first, canonical(run.trial.replicate)) for one in evidence.configurations for run in one.observations}
+    missing = combinations * len(labels) - len(ran)
+    if not missing:
+        return ""
     return (
-        f"{metric} = {winner.mean:.4g} was measured on n = {evaluation.size} examples: by that alone its 95 % interval "
-        f"is {low:.3f} to {high:.3f} (Wilson)."
+        f"{missing} of the {combinations * len(labels)} cells of {combinations} combinations of levels and "
+        f"{len(labels)} values of {key} have no run."
     )
 
 
-_OF_THE_SWEEP: tuple[tuple[str, Callable[[Evidence], str]], ...] = (
-    ("all_failed", _all_failed),
-    ("metric_missing", _metric_missing),
-    ("unreadable_records", _unreadable_records),
-    ("conflicting_outcomes", _conflicting_outcomes),
-    ("incomplete_grid", _incomplete_grid),
-    ("one_replicate", _one_replicate),
-    ("ragged_replicates", _ragged_replicates),
-    ("identical_replicates", _identical_replicates),
-    ("best_epoch_selection", _best_epoch_selection),
-    ("mixed_data", _mixed_data),
-    ("mixed_devices", _mixed_devices),
-    ("mixed_threads", _mixed_threads),
-)
-_OF_THE_WINNER: tuple[tuple[str, Callable[[Evidence, Configuration], str]], ...] = (
-    ("winner_diverged", _winner_diverged),
-    ("edge_of_grid", _edge_of_grid),
-    ("curve_rising", _curve_rising),
-    ("small_evaluation_set", _small_evaluation_set),
+def _selected_on_test(evidence: Evidence) -> str:
+    split = evidence.objective.metric.partition("/")[0]
+    if split.lower() not in _SELECTED_ON:
+        return ""
+    return (
+        f"The configuration is chosen by {evidence.objective.metric}: after that, nothing measured on {split} is an "
+        "unbiased score."
+    )
+
+
+def _metrics_disagree(evidence: Evidence) -> str:
+    winners = elected(evidence)
+    if len({one.first for one in winners.values()}) < 2:  # noqa: PLR2004 because one choice is agreement
+        return ""
+    told = "; ".join(f"{name}: {label(one.params)} ({runs(one.trials)})" for name, one in winners.items())
+    return f"Each metric elects another configuration by its mean. {told}."
+
+
+def _squares(values: Sequence[float]) -> float:
+    mean = math.fsum(values) / len(values)
+    return math.fsum((value - mean) ** 2 for value in values)
+
+
+_OF_THE_SWEEP: tuple[tuple[str, str, Callable[[Evidence], str]], ...] = (
+    ("all_failed", "hpc-sweep resume <this sweep> --failed, after the cause is mended", _all_failed),
+    ("metric_missing", "the same command with objective.metric=<one of these>, in a new folder", _metric_missing),
+    ("unreadable_records", "hpc-sweep resume <this sweep>", _unreadable_records),
+    ("conflicting_outcomes", "hpc-sweep verify <this sweep> <trial>", _conflicting_outcomes),
+    ("incomplete_grid", "hpc-sweep resume <this sweep> (--failed for what failed)", _incomplete_grid),
+    ("missing_cells", f"the same command with every level and replicate, and {_AGAIN}", _missing_cells),
+    ("one_replicate", f"the same command with five replicates, seed=1,2,3,4,5, and {_AGAIN}", _one_replicate),
+    (
+        "ragged_replicates",
+        f"the same command with all replicates, and {_AGAIN}: only what is missing runs",
+        _ragged_replicates,
+    ),
+    (
+        "duplicate_runs",
+        "nothing: what repeats is averaged; a trial's identity is its content, not its place",
+        _duplicate_runs,
+    ),
+    (
+        "identical_replicates",
+        "a replicate key that the task reads, for example objective.replicate=seed",
+        _identical_replicates,
+    ),
+    ("best_epoch_selection", "objective.at=last, in a new folder", _best_epoch_selection),
+    (
+        "selected_on_test",
+        "objective.metric=val/<name>, and the test set once, for the production run",
+        _selected_on_test,
+    ),
+    (
+        "metrics_disagree",
+        'objective.constraints=["<split/name> >= <least>"] for what the winner must keep',
+        _metrics_disagree,
+    ),
+    ("mixed_data", "the same command in a new folder: scores on different sets do not compare", _mixed_data),
+    ("mixed_content", "the same command in a new folder: scores on different data do not compare", _mixed_content),
+    ("mixed_code", "the same command in a new folder, with one version of the code", _mixed_code),
+    ("mixed_devices", "hpc-sweep verify <this sweep> <trial> shows how far devices differ", _mixed_devices),
+    ("mixed_threads", "hydra.launcher.cpus_per_task=<one number>", _mixed_threads),
 )

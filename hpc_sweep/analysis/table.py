@@ -86,6 +86,12 @@ class Configuration:
         return len(self.scored)
 
     @cached_property
+    def replicates(self) -> int:
+        """How many different replicates count; runs of the same one again are no further replicate."""
+        labels = [canonical(one.trial.replicate) for one in self.scored if one.trial.replicate is not None]
+        return self.n - len(labels) + len(set(labels))
+
+    @cached_property
     def mean(self) -> float:
         """The mean over the replicates that count, NaN without any; the same in whatever order they come."""
         return math.fsum(one.value for one in self.scored) / self.n if self.n else math.nan

@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 import math
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import altair as alt
 
-from hpc_sweep.analysis.alarms import runs
+from hpc_sweep.analysis.naming import runs
 from hpc_sweep.analysis.table import label, level_means, level_text
 from hpc_sweep.records import canonical
-from hpc_sweep.report.confusion import confusion_matrix
+from hpc_sweep.report import heat, scatter, strands
+from hpc_sweep.report.confusion import confusion_change, confusion_matrix
 from hpc_sweep.report.drawing import (
     ACCENT,
+    AFTER,
     BASE,
-    BEHIND,
     FAINT,
     INK,
+    PICK,
+    STATES,
+    TIED,
     Picture,
     data,
     epoch_rule,
+    fast,
     metric_axis,
     share_of,
     thin,
+    tip,
 )
+from hpc_sweep.report.scales import axis_kind
 from hpc_sweep.space import is_number
 
 if TYPE_CHECKING:
@@ -38,7 +44,28 @@ BY_HYPERPARAMETER = "metric-by-hyperparameter.png"
 LEARNING_CURVES = "learning-curves.png"
 LEADERBOARD = "leaderboard.png"
 CONFUSION = "confusion-matrix.png"
-NAMES = (LEADERBOARD, BY_HYPERPARAMETER, LEARNING_CURVES, CONFUSION)
+CONFUSION_CHANGE = "confusion-difference.png"
+PAIRWISE = "pairs-of-hyperparameters.png"
+PARALLEL = "parallel-coordinates.png"
+FIT = "train-against-validation.png"
+COST = "cost.png"
+COVERAGE = "coverage.png"
+IMPORTANCE = "importance.png"
+FRONT = "several-metrics.png"
+NAMES = (
+    LEADERBOARD,
+    IMPORTANCE,
+    BY_HYPERPARAMETER,
+    PAIRWISE,
+    PARALLEL,
+    LEARNING_CURVES,
+    FIT,
+    CONFUSION,
+    CONFUSION_CHANGE,
+    FRONT,
+    COVERAGE,
+    COST,
+)
 """Every file that can be among the pictures of a report."""
 
 _DOTS = 2000
@@ -47,38 +74,39 @@ _ROWS = 15
 _TICKS = 8
 _COLUMNS = 3
 _LETTERS = 34
-_DECADE = 10
 
 
 def pictures(evidence: Evidence, decision: Decision) -> list[Picture]:
     """Return every picture that the evidence allows; without a score there is none."""
     if not evidence.scored:
         return []
+    with fast():
+        return [picture for picture in _drawn(evidence, decision) if picture is not None]
+
+
+def _drawn(evidence: Evidence, decision: Decision) -> list[Picture | None]:
     picked = set(decision.winner.trials) if decision.winner else set()
-    drawn = [
+    return [
         _leaderboard(evidence, decision),
+        scatter.importance(decision, IMPORTANCE),
         _by_hyperparameter(evidence, picked),
+        heat.pairwise(evidence, PAIRWISE),
+        strands.parallel(evidence, decision, PARALLEL),
         _learning_curves(evidence, picked),
+        scatter.fit(evidence, decision, FIT),
         confusion_matrix(evidence, decision.winner, CONFUSION) if decision.winner else None,
+        confusion_change(evidence, decision.winner, CONFUSION_CHANGE) if decision.winner else None,
+        scatter.front(evidence, decision, FRONT),
+        heat.coverage(evidence, COVERAGE),
+        scatter.cost(evidence, decision, seconds_of(evidence), COST),
     ]
-    return [picture for picture in drawn if picture is not None]
 
 
-def axis_kind(levels: Sequence[object]) -> str:
-    """Return how a hyperparameter's axis is drawn: ``log``, ``linear``, ``ordinal`` (numbers, evenly) or ``nominal``.
-
-    >>> axis_kind([1e-4, 5e-4, 1e-3]), axis_kind([0.3, 0.4, 0.5]), axis_kind([0, 1e-4, 1e-3]), axis_kind(["a", "b"])
-    ('log', 'linear', 'ordinal', 'nominal')
-    """
-    numbers = sorted(float(level) for level in levels if is_number(level))  # type: ignore[arg-type]
-    if len(numbers) < len(levels) or not numbers:
-        return "nominal"
-    gaps = [after - before for before, after in pairwise(numbers)]
-    even = len(gaps) > 1 and max(gaps) <= 1.01 * min(gaps)
-    positive = [number for number in numbers if number > 0]
-    if even or len(positive) < 2 or positive[-1] < _DECADE * positive[0]:  # noqa: PLR2004 because one has no ratio
-        return "linear"
-    return "log" if len(positive) == len(numbers) else "ordinal"
+def seconds_of(evidence: Evidence) -> dict[int, float]:
+    """Return how long each trial took, by its number, for those that say it."""
+    records = {row.trial.number: row.result or row.failure or {} for row in evidence.ledger.rows}
+    told = {number: record.get("seconds") for number, record in records.items()}
+    return {number: float(value) for number, value in told.items() if is_number(value)}  # type: ignore[arg-type]
 
 
 def _by_hyperparameter(evidence: Evidence, picked: set[int]) -> Picture | None:
@@ -93,7 +121,7 @@ def _by_hyperparameter(evidence: Evidence, picked: set[int]) -> Picture | None:
     )
     caption += f"; orange: the pick, {runs(sorted(picked))}." if picked else "."
     title = f"{evidence.objective.metric} by hyperparameter"
-    return Picture(BY_HYPERPARAMETER, title, caption, alt.concat(*panels, columns=_COLUMNS))
+    return Picture(BY_HYPERPARAMETER, title, caption, alt.concat(*panels, columns=_COLUMNS), panels=panels)
 
 
 def _panel(evidence: Evidence, name: str, shown: Sequence[Observation], picked: set[int]) -> Chart:
@@ -108,16 +136,23 @@ def _panel(evidence: Evidence, name: str, shown: Sequence[Observation], picked: 
         for at, level in enumerate(level_means(evidence, name))
         if level.n > 1
     ]
-    layers = [alt.Chart(data(dots)).mark_circle(size=46, color=BASE, opacity=0.45).encode(x=x, y=y)]
+    tooltip = [
+        tip("run:Q", "run"),
+        tip("x:N", name),
+        tip("y:Q", evidence.objective.metric, ".4g"),
+    ]
+    layers = [alt.Chart(data(dots)).mark_circle(size=46, color=BASE, opacity=0.45).encode(x=x, y=y, tooltip=tooltip)]
     if axis_kind(levels) != "nominal":
         layers.append(alt.Chart(data(means)).mark_line(color=INK, strokeWidth=2).encode(x=x, y=y, order="order:Q"))
     diamonds = alt.Chart(data(means)).mark_point(shape="diamond", size=80, color=INK, filled=True, opacity=1)
     orange = alt.Chart(data(marked)).mark_circle(size=110, color=ACCENT, opacity=1)
-    return alt.layer(*layers, diamonds.encode(x=x, y=y), orange.encode(x=x, y=y)).properties(width=250, height=220)
+    return alt.layer(*layers, diamonds.encode(x=x, y=y), orange.encode(x=x, y=y, tooltip=tooltip)).properties(
+        width=250, height=220
+    )
 
 
 def _dots(observations: Iterable[Observation], name: str, place: Callable[[Any], Any]) -> list[dict[str, Any]]:
-    return [{"x": place(one.trial.params[name]), "y": one.value} for one in observations]
+    return [{"x": place(one.trial.params[name]), "y": one.value, "run": one.trial.number} for one in observations]
 
 
 def _level_axis(name: str, levels: Sequence[Any]) -> tuple[alt.X, Callable[[Any], Any]]:
@@ -125,7 +160,8 @@ def _level_axis(name: str, levels: Sequence[Any]) -> tuple[alt.X, Callable[[Any]
     kind = axis_kind(levels)
     if kind in {"log", "linear"}:
         ticks: Any = [float(level) for level in levels] if len(levels) <= _TICKS else alt.Undefined
-        scale = alt.Scale(type="log" if kind == "log" else "linear", zero=False, nice=False, padding=18)
+        plain = {"type": "log"} if kind == "log" else {"type": "linear", "zero": False}
+        scale = alt.Scale(**plain, nice=False, padding=18)
         return alt.X("x:Q", scale=scale, axis=alt.Axis(title=name, values=ticks, format="~g", grid=False)), float
     texts = [level_text(level) for level in levels]
     labels = texts if len(set(texts)) == len(texts) else [canonical(level) for level in levels]
@@ -189,7 +225,10 @@ def _leaderboard(evidence: Evidence, decision: Decision) -> Picture | None:
     score = "mean over replicates" if any(entry.n > 1 for entry in shown) else "one trial"
     caption = f"The best {share_of(len(shown), len(ranked))} configurations; diamond: {score}"
     with_interval = any(entry.interval for entry in shown)
-    caption += "; dot: replicate; bar: 95 % interval by the pooled replicate sd." if with_interval else "."
+    caption += "; cross: shrunk score"
+    caption += (
+        "; dot: replicate; bar: 95 % interval of the shrunk score, given the replicates used." if with_interval else "."
+    )
     values = {one.trial.number: one.value for one in evidence.scored}
     chart = _ladder(shown, values, f"{metric} {epoch_rule(evidence)}")
     return Picture(LEADERBOARD, f"Leaderboard: {metric}", caption, chart)
@@ -207,17 +246,20 @@ def _ladder(shown: Sequence[Entry], values: dict[int, float], title: str) -> Cha
     ]
     y = alt.Y("row:N", sort=names, axis=alt.Axis(title=None, grid=True, ticks=False, domain=False, labelPadding=10))
     x = alt.X("x:Q", scale=alt.Scale(zero=False, padding=12), axis=alt.Axis(title=title, tickCount=6))
-    color = alt.Color("state:N", scale=alt.Scale(domain=list(_STATES), range=list(_STATES.values())))
+    color = alt.Color("state:N", scale=alt.Scale(domain=list(STATES), range=list(STATES.values())))
     bars = alt.Chart(data(spans)).mark_rule(strokeWidth=2.5, opacity=0.55).encode(x=x, x2="high:Q", y=y, color=color)
     circles = alt.Chart(data(dots)).mark_circle(size=34, opacity=0.5).encode(x=x, y=y, color=color)
     diamonds = alt.Chart(data(means)).mark_point(shape="diamond", size=110, filled=True, opacity=1)
+    shrunk = [row | {"x": entry.shrunk} for row, entry in zip(rows, shown, strict=True) if entry.shrunk is not None]
+    crosses = (
+        alt.Chart(data(shrunk))
+        .mark_point(shape="cross", size=60, filled=True, opacity=0.9)
+        .encode(x=x, y=y, color=color)
+    )
     leader = alt.Chart(data(means[:1])).mark_rule(color=ACCENT, strokeDash=[3, 3], opacity=0.6).encode(x=x)
-    layers = alt.layer(leader, bars, circles, diamonds.encode(x=x, y=y, color=color))
-    return layers.properties(width=460, height=alt.Step(26))
-
-
-_STATES = {"the pick": ACCENT, "tied with it": BASE, "behind": BEHIND}
+    layers = alt.layer(leader, bars, circles, crosses, diamonds.encode(x=x, y=y, color=color))
+    return layers.properties(width=460, height=26 * len(shown))
 
 
 def _state(entry: Entry) -> str:
-    return "the pick" if entry.rank == 1 else "tied with it" if entry.tied else "behind"
+    return PICK if entry.rank == 1 else TIED if entry.tied else AFTER

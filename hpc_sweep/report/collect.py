@@ -16,8 +16,11 @@ from hpc_sweep.analysis.table import Evidence, curves_table, trials_table
 from hpc_sweep.errors import CorruptRecordError
 from hpc_sweep.ledger import read_ledger
 from hpc_sweep.report import charts
-from hpc_sweep.report.markdown import Report
-from hpc_sweep.report.tables import csv_text
+from hpc_sweep.report.choice import choose, read_wish, with_choice
+from hpc_sweep.report.markdown import markdown
+from hpc_sweep.report.page import page
+from hpc_sweep.report.story import Report
+from hpc_sweep.report.tables import csv_text, leaderboard_table
 from hpc_sweep.report.winner import winner_yaml, winning_configuration
 
 if TYPE_CHECKING:
@@ -31,40 +34,61 @@ Derived = dict["Path", "bytes | None"]
 """Files in the order in which they are written; None for one that must not be there."""
 
 
-def collect(sweep: paths.Sweep, *, over: Collection[int] = ()) -> Decision:
+def collect(sweep: paths.Sweep, *, over: Collection[int] = (), chosen: tuple[int, str] | None = None) -> Decision:
     """Write the tables, pictures, report, winner and decision of a sweep as far as it is, and return the decision.
 
-    `over` are the shards whose jobs are known to have ended. The same records give the same bytes.
+    `over` are the shards whose jobs are known to have ended; `chosen` is a trial that a person carries on instead of
+    the pick, and why. The same records give the same bytes.
     """
     while True:
         ledger = read_ledger(sweep, over=over)
-        decision, files = derive(sweep, ledger)
+        if chosen is not None:
+            evidence = Evidence.of(ledger)
+            choose(sweep, evidence, decide_evidence(evidence), *chosen)
+        wish = read_wish(sweep)
+        decision, derived = derive(sweep, ledger)
         newer = _newer(sweep, ledger.inputs)
         if newer is not None:
             return Decision.parse(newer)
-        for path, content in files.items():
-            _put(sweep, path, content)
-        if all(_holds(path, content) for path, content in files.items()):
+        write(sweep, derived)
+        if wish == read_wish(sweep) and all(_holds(path, content) for path, content in derived.items()):
             return decision
 
 
 def derive(sweep: paths.Sweep, ledger: Ledger) -> tuple[Decision, Derived]:
     """Return the decision and every derived file of a sweep, without writing any."""
-    evidence = Evidence.of(ledger)
-    decision = decide_evidence(evidence)
-    pictures = charts.pictures(evidence, decision)
-    drawn = {picture.name: picture.png() for picture in pictures}
-    content = winning_configuration(ledger, decision)
-    report = Report(evidence, decision, pictures, content, sweep.root.resolve())
-    optimized = winner_yaml(ledger, decision)
-    return decision, {
-        sweep.trials_csv: csv_text(trials_table(ledger)).encode(),
-        sweep.curves_csv: csv_text(curves_table(ledger)).encode(),
+    report = written(sweep, ledger)
+    return report.decision, files(sweep, report, winner_yaml(ledger, report.decision))
+
+
+def files(sweep: paths.Sweep, report: Report, optimized: str | None) -> Derived:
+    """Return every derived file of a report, in the order in which they are written."""
+    evidence, decision, document = report.evidence, report.decision, report.document()
+    drawn = {picture.name: picture.png() for picture in report.pictures}
+    return {
+        sweep.trials_csv: csv_text(trials_table(evidence.ledger)).encode(),
+        sweep.curves_csv: csv_text(curves_table(evidence.ledger)).encode(),
         **{sweep.plots / name: drawn.get(name) for name in charts.NAMES},
-        sweep.report_md: report.markdown().encode(),
+        sweep.leaderboard_csv: csv_text(leaderboard_table(evidence, decision)).encode(),
+        sweep.report_md: markdown(document).encode(),
+        sweep.report_html: page(document).encode(),
         sweep.optimized: None if optimized is None else optimized.encode(),
         sweep.decision_json: decision_text(decision).encode(),
     }
+
+
+def written(sweep: paths.Sweep, ledger: Ledger) -> Report:
+    """Return what the report of a sweep is written from."""
+    evidence = Evidence.of(ledger)
+    decision = with_choice(evidence, decide_evidence(evidence), read_wish(sweep))
+    pictures = charts.pictures(evidence, decision)
+    return Report(evidence, decision, pictures, winning_configuration(ledger, decision), sweep.root.resolve())
+
+
+def write(sweep: paths.Sweep, derived: Derived) -> None:
+    """Replace the derived files one by one; what there should not be any more is removed."""
+    for path, content in derived.items():
+        _put(sweep, path, content)
 
 
 def decision_text(decision: Decision) -> str:

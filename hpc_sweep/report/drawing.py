@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import altair as alt
 import vl_convert
+from altair.utils.schemapi import debug_mode
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from contextlib import AbstractContextManager
 
+    from hpc_sweep.analysis.decision import Decision
     from hpc_sweep.analysis.table import Evidence
 
 Chart: TypeAlias = alt.Chart | alt.LayerChart | alt.FacetChart | alt.ConcatChart
@@ -20,6 +25,26 @@ Item = TypeVar("Item")
 ACCENT, BASE, BEHIND, FAINT, INK = "#d9480f", "#2f6690", "#93a1ae", "#b8c4cf", "#22303c"
 """The pick, what is tied with it, what is behind it, the background, text and means."""
 
+PICK, TIED, AFTER = "the pick", "tied with it", "behind"
+STATES = {PICK: ACCENT, TIED: BASE, AFTER: BEHIND}
+SHADES = ("#dbe7f1", "#9fbfd8", "#5b92bb", "#2b6595", "#14395c")
+"""From little to much, the same on a light and a dark page; text on it is `DARK_TEXT` or white."""
+
+CHANGES = ("#b4431b", "#e9a98f", "#eef1f4", "#8fb3d1", "#1f5d91")
+"""From less over equal to more."""
+
+DARK_TEXT = "#14202b"
+_VARIABLES = {
+    ACCENT: "var(--accent)",
+    BASE: "var(--base)",
+    BEHIND: "var(--behind)",
+    FAINT: "var(--faint)",
+    INK: "var(--ink)",
+}
+SCALE = 1.5
+_TITLE = 40
+_NOT_PLAIN = re.compile(r"[^A-Za-z0-9_ ./=@-]")
+_DATA = frozenset({"datasets", "data", "domain", "sort"})
 _FONT = "Liberation Sans"  # vl-convert brings it along, so that pictures look the same on every machine
 _THEME: dict[str, Any] = {
     "background": "white",
@@ -53,22 +78,78 @@ _THEME: dict[str, Any] = {
 }
 
 
+PAGE_THEME: dict[str, Any] = {
+    "aria": False,
+    "background": "transparent",
+    "font": "system-ui, sans-serif",
+    "padding": 4,
+    "view": {"stroke": None},
+    "axis": {
+        "domainColor": "var(--line)",
+        "gridColor": "var(--grid)",
+        "tickColor": "var(--line)",
+        "labelColor": "var(--soft)",
+        "titleColor": "var(--ink)",
+        "labelFontSize": 12,
+        "titleFontSize": 12,
+        "titleFontWeight": 600,
+        "labelLimit": 260,
+        "titleLimit": 260,
+    },
+    "legend": {"labelFontSize": 12, "labelColor": "var(--ink)", "title": None, "orient": "top", "labelLimit": 300},
+}
+"""The look of charts on a page, which defines the colours."""
+
+
 @dataclass(frozen=True)
 class Picture:
-    """A chart, the file it goes to, and the words that stand beside it."""
+    """A chart, the file it goes to, and the words that stand beside it.
+
+    On a page, ``panels`` stand in place of the chart where it consists of several; ``own`` is the data of a picture
+    that the page draws itself.
+    """
 
     name: str
     title: str
     caption: str
     chart: Chart
+    panels: Sequence[Chart] = ()
+    own: Mapping[str, Any] = field(default_factory=dict)
+    wide: bool = True
+
+    def specs(self) -> list[dict[str, Any]]:
+        """Return the Vega-Lite specifications for a page, in colours that the page defines for light and dark."""
+        told = [specification(panel) for panel in self.panels] or [self._spec]
+        return [_for_page(spec, wide=self.wide) for spec in told]
 
     def png(self) -> bytes:
         """Draw the chart, without a browser and without the network."""
-        titled = self.chart.properties(title=_title(self.title, self.caption))
+        titled = {**self._spec, "title": _title(self.title, self.caption)}
         # Names may hold lone surrogates, which the renderer refuses.
-        spec = json.dumps(titled.to_dict(), ensure_ascii=False).encode("utf-8", "replace").decode()
-        image: bytes = vl_convert.vegalite_to_png(spec, scale=2, config=_THEME, allowed_base_urls=[])
+        spec = json.dumps(titled, ensure_ascii=False).encode("utf-8", "replace").decode()
+        image: bytes = vl_convert.vegalite_to_png(spec, scale=SCALE, config=_THEME, allowed_base_urls=[])
         return image
+
+    @cached_property
+    def _spec(self) -> dict[str, Any]:
+        return specification(self.chart)
+
+
+def specification(chart: Chart) -> dict[str, Any]:
+    """Return a chart as Vega-Lite. It is not checked against the schema here, which would take longer than the rest."""
+    spec: dict[str, Any] = chart.to_dict(validate=False)
+    return spec
+
+
+def fast() -> AbstractContextManager[None]:
+    """Return a context in which charts are made without being checked, which the tests do."""
+    return debug_mode(False)  # noqa: FBT003 because the function has one argument
+
+
+def tip(field: str, title: str, shown: str | None = None) -> alt.Tooltip:
+    """Return one line of a tooltip. Its title becomes part of an expression, so that only plain characters stay."""
+    plain = _NOT_PLAIN.sub("_", title)[:_TITLE]
+    return alt.Tooltip(field, title=plain, format=shown) if shown else alt.Tooltip(field, title=plain)
 
 
 def data(rows: list[dict[str, Any]]) -> alt.InlineData:
@@ -102,8 +183,41 @@ def share_of(shown: int, total: int) -> str:
     return str(total) if shown == total else f"{shown} of {total}"
 
 
-def _title(text: str, subtitle: str) -> alt.TitleParams:
-    return alt.TitleParams(text=_short(text), subtitle=[_short(line) for line in _wrapped(subtitle)])
+def state_of(decision: Decision) -> dict[int, str]:
+    """Return for every trial that counts whether its configuration is the pick, tied with it, or behind."""
+    found: dict[int, str] = {}
+    for entry in decision.leaderboard:
+        state = PICK if entry.rank == 1 else TIED if entry.tied else AFTER
+        found |= dict.fromkeys(entry.trials, state)
+    return found
+
+
+def state_color() -> alt.Color:
+    """Return the colours of the pick, of what is tied with it, and of the rest."""
+    return alt.Color("state:N", scale=alt.Scale(domain=list(STATES), range=list(STATES.values())))
+
+
+def _for_page(spec: dict[str, Any], *, wide: bool) -> dict[str, Any]:
+    """Put the page's colour variables in place of the colours, and let the chart take the width that there is."""
+    shown = {key: value if key in _DATA else _recoloured(value) for key, value in spec.items()}
+    shown.pop("$schema", None)
+    shown.pop("config", None)
+    if wide:
+        shown["width"] = "container"
+        shown["autosize"] = {"type": "fit-x", "contains": "padding"}
+    return shown
+
+
+def _recoloured(value: Any) -> Any:  # noqa: ANN401 because a specification is any JSON
+    if isinstance(value, dict):
+        return {key: one if key in _DATA else _recoloured(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_recoloured(one) for one in value]
+    return _VARIABLES.get(value, value) if isinstance(value, str) else value
+
+
+def _title(text: str, subtitle: str) -> dict[str, Any]:
+    return {"text": _short(text), "subtitle": [_short(line) for line in _wrapped(subtitle)]}
 
 
 def _wrapped(text: str, width: int = 96) -> list[str]:

@@ -46,7 +46,7 @@ def write_promise(folder: Path, sweep: paths.Sweep, trial: ledger.Row, result: M
 
 
 def _table(objective: Objective, decision: Mapping[str, Any], promised: list[float], curve: list[float]) -> list[str]:
-    winner = decision["winner"] or {}
+    winner = _carried(decision)
     noun = f"{objective.metric} ({'higher' if objective.mode == 'max' else 'lower'} is better)"
     rows = [
         [
@@ -55,6 +55,11 @@ def _table(objective: Objective, decision: Mapping[str, Any], promised: list[flo
             number(winner.get("mean")),
             _score_note(decision),
         ],
+        *(
+            [["promised, less its luck", "", number(winner["shrunk"]), "the shrunk score"]]
+            if winner.get("shrunk")
+            else []
+        ),
         *([_row("this run, last epoch", len(curve), curve[-1])] if curve else []),
         *([_row("this run, best epoch", _best(objective, curve) + 1, curve[_best(objective, curve)])] if curve else []),
     ]
@@ -66,8 +71,14 @@ def _row(name: str, epoch: int, value: float) -> list[str]:
 
 
 def _score_note(decision: Mapping[str, Any]) -> str:
-    winner = decision["winner"] or {}
-    return f"mean of n = {winner.get('n')}, verdict: {str(decision['verdict']).replace('_', ' ')}"
+    winner = _carried(decision)
+    chosen = f", chosen by a person: {decision['choice']['reason']}" if decision.get("choice") else ""
+    return f"mean of n = {winner.get('n')}, verdict: {str(decision['verdict']).replace('_', ' ')}{chosen}"
+
+
+def _carried(decision: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return whose configuration is carried on: a person's choice, else the pick."""
+    return decision.get("choice") or decision["winner"] or {}
 
 
 def _findings(promised: list[float], curve: list[float]) -> list[str]:

@@ -28,7 +28,7 @@ def summary(sweep: paths.Sweep, decision: Decision) -> str:
     ]
     lines = [f"Trials:      {', '.join(done) or 'none'} of {coverage['planned']} planned"]
     lines += _winner_lines(sweep, decision)
-    return "\n".join([*lines, f"Report:      {near(sweep.report_md)}"])
+    return "\n".join([*lines, f"Report:      {near(sweep.report_html)}"])
 
 
 def status_lines(ledger: Ledger) -> list[str]:
@@ -81,9 +81,18 @@ def _winner_lines(sweep: paths.Sweep, decision: Decision) -> list[str]:
     return [
         f"Winner:      {label(winner.configuration)}: {score}, run {runs}",
         f"Verdict:     {decision.verdict.replace('_', ' ')}; {tied} other configurations are tied with it",
+        *_choice_lines(decision),
         *(f"Alarm:       {alarm.text}" for alarm in decision.alarms),
         f"Production:  {production_command(Path(near(sweep.root)))}",
     ]
+
+
+def _choice_lines(decision: Decision) -> list[str]:
+    choice = decision.choice
+    if choice is None:
+        return []
+    delta = "" if choice.delta is None else f"; {choice.delta:+.4g} against the pick, shrunk"
+    return [f"Chosen:      {label(choice.configuration)}, run {choice.trial}{delta}. Reason: {choice.reason}"]
 
 
 def _failure_line(row: Row) -> str:

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import math
 import re
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from hpc_sweep.records import canonical
 from hpc_sweep.space import is_number
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hpc_sweep.analysis.decision import Decision, Entry
+    from hpc_sweep.analysis.table import Evidence
+
+_HEAD = ("rank", "runs")
+_TAIL = ("mean", "shrunk", "low", "high", "sd", "n", "behind", "tied", "short_list", "note")
 _FORMULA = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")  # and their full-width twins
 _QUOTED = re.compile(r'[",;\r\n\t\']|^ | $')
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
@@ -20,6 +29,13 @@ def csv_text(frame: pd.DataFrame) -> str:
     header = ",".join(cell(str(name)) for name in frame.columns)
     rows = (",".join(map(cell, row)) for row in frame.itertuples(index=False, name=None))
     return "".join(f"{line}\r\n" for line in (header, *rows))
+
+
+def leaderboard_table(evidence: Evidence, decision: Decision) -> pd.DataFrame:
+    """Return one row for each configuration, ranked ones first; what one does not have is `pandas.NA`."""
+    names = list(evidence.space.levels)
+    rows = [_entry(entry, names) for entry in decision.leaderboard]
+    return pd.DataFrame(rows, columns=[*_HEAD, *(_free(name) for name in names), *_TAIL], dtype=object)
 
 
 def cell(value: object) -> str:
@@ -33,6 +49,23 @@ def cell(value: object) -> str:
     if isinstance(value, float) or is_number(value):
         return repr(value)
     return _text(value if isinstance(value, str) else canonical(value))
+
+
+def _entry(entry: Entry, names: Sequence[str]) -> list[Any]:
+    low, high = entry.interval or (None, None)
+    levels = [entry.configuration.get(name, pd.NA) for name in names]
+    numbers = [entry.mean, entry.shrunk, low, high, entry.sd, entry.n, entry.difference]
+    runs = " ".join(map(str, entry.trials)) or None
+    rest = [entry.tied, entry.short, entry.note or None]
+    return [_missing(entry.rank), _missing(runs), *levels, *(_missing(value) for value in (*numbers, *rest))]
+
+
+def _missing(value: object) -> object:
+    return pd.NA if value is None else value
+
+
+def _free(name: str) -> str:
+    return f"params.{name}" if name in {*_HEAD, *_TAIL} else name
 
 
 def _text(text: str) -> str:

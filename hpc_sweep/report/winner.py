@@ -37,10 +37,11 @@ _Dumper.add_representer(str, _represent)
 
 
 def winning_trial(ledger: Ledger, decision: Decision) -> Trial | None:
-    """Return the first of the winner's trials: the one whose configuration, replicate included, is carried on."""
+    """Return the trial whose configuration is carried on, replicate included: a person's choice, else the pick's."""
     if decision.winner is None:
         return None
-    return next(trial for trial in ledger.plan.trials if trial.number == decision.winner.trials[0])
+    number = decision.choice.trial if decision.choice else decision.winner.trials[0]
+    return next(trial for trial in ledger.plan.trials if trial.number == number)
 
 
 def winning_configuration(ledger: Ledger, decision: Decision) -> dict[str, Any] | None:
@@ -60,12 +61,16 @@ def winner_yaml(ledger: Ledger, decision: Decision) -> str | None:
 def provenance(ledger: Ledger, decision: Decision, trial: Trial) -> list[str]:
     """Return where the configuration comes from, a line for each fact."""
     assert decision.winner is not None
-    objective, winner = decision.objective, decision.winner
-    return [
+    objective, carried = decision.objective, decision.choice or decision.winner
+    lines = [
         f"Sweep {ledger.identity.sweep}, Run {trial.number} (trial {trial.id}).",
-        f"{objective['metric']} = {winner.mean!r} at the {objective['at']} epoch, mean of n = {winner.n}.",
+        f"{objective['metric']} = {carried.mean!r} at the {objective['at']} epoch, mean of n = {carried.n}.",
         f"Verdict: {decision.verdict}; its rule stands in decision.json.",
     ]
+    if decision.choice:
+        lines.append(f"A person chose it instead of Run {decision.winner.trials[0]}: {decision.choice.reason}")
+        lines.append(f"Its shrunk score less that of the pick: {decision.choice.delta!r}.")
+    return lines
 
 
 def optimized_yaml(content: Mapping[str, Any], comments: list[str]) -> str:

@@ -28,9 +28,13 @@ def text(value: object, limit: int | None = None) -> str:
     line = " ".join(str(value).split())
     if limit is not None and len(line) > limit:
         line = line[: limit - 1] + "…"
-    # U+FFFD stands for what cannot be seen, turns the reading direction, or has no UTF-8.
-    shown = _MARKUP.sub(r"\\\g<0>", _HIDDEN.sub("\ufffd", line)).translate(_ENTITIES)
+    shown = _MARKUP.sub(r"\\\g<0>", visible(line)).translate(_ENTITIES)
     return _LINK.sub(lambda match: match[0].replace(":", "\\:").replace(".", "\\."), shown)
+
+
+def visible(line: str) -> str:
+    """Return text with U+FFFD in place of what cannot be seen, turns the reading direction, or has no UTF-8."""
+    return _HIDDEN.sub("\ufffd", line)
 
 
 def code(value: object) -> str:

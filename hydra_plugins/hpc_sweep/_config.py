@@ -18,6 +18,8 @@ class ObjectiveConf:
     mode: str | None = None
     at: str | None = None
     replicate: str | None = None
+    constraints: list[str] | None = None
+    baseline: dict[str, Any] | None = None
 
 
 @dataclass

@@ -33,7 +33,7 @@ def test_the_best_epoch_is_the_first_of_the_best():
         ({"metric": "accuracy"}, "val/accuracy"),
         ({"metric": "val/accuracy", "mode": "highest"}, "objective.mode=max"),
         ({"metric": "val/accuracy", "at": "first"}, "objective.at=last"),
-        ({"metrics": "val/accuracy"}, "metric, mode, at, replicate"),
+        ({"metrics": "val/accuracy"}, "metric, mode, at, replicate, constraints, baseline"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_with_what_to_type(given, sentence):
@@ -47,3 +47,21 @@ def test_an_objective_survives_its_record():
     objective = Objective("val/loss", "min", "best", None)
 
     assert Objective.parse(objective.as_json()) == objective
+
+
+def test_constraints_are_read_without_evaluating_anything():
+    """A metric, a sign and a number; what is recorded reads back."""
+    objective = Objective.parse({"metric": "val/recall", "mode": "max", "constraints": ["val/precision >= 0.9"]})
+
+    assert [str(limit) for limit in objective.limits] == ["val/precision >= 0.9"]
+    assert objective.limits[0].holds(0.9)
+    assert not objective.limits[0].holds(0.89)
+    assert not objective.limits[0].holds(math.nan)
+    assert Objective.parse(objective.as_json()) == objective
+
+
+@pytest.mark.parametrize("text", ["precision > 0.9", "val/a == 1", "val/a >= x", "__import__('os')", "", "val/a >= "])
+def test_what_is_no_constraint_is_refused(text):
+    """The sentence shows one that can be typed."""
+    with pytest.raises(UserError, match="objective.constraints"):
+        Objective.parse({"metric": "val/a", "constraints": [text]})

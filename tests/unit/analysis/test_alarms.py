@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from hpc_sweep import records
-from hpc_sweep.analysis.alarms import runs
 from hpc_sweep.analysis.decision import decide
+from hpc_sweep.analysis.naming import runs
 from hpc_sweep.ledger import read_ledger
 from tests.builders import ACCURACY, SWEEP, build, diverged, failed, publish
 
@@ -22,7 +22,7 @@ def test_quiet_sweep_raises_nothing(tmp_path):
     """Replicates, a full grid, an inner winner, flat curves, many examples: nothing to say."""
 
     def ending(params, seed):
-        score = 0.9 - abs(params["x"] - 2) / 10 + seed / 1000
+        score = 0.9 - abs(params["x"] - 2) / 10 - params["x"] / 50 + seed * params["x"] / 1000
         return {
             "metrics": {"val/accuracy": score},
             "curves": {"val/accuracy": [0.1] + [score] * 9},

@@ -18,6 +18,10 @@ from tests.builders import ACCURACY, Design, build, diverged, ended, failed, fin
 GRID = {"lr": [0.001, 0.01, 0.1]}
 
 
+FILES = {f"decision/{name}" for name in ("decision.json", "report.md", "report.html", "leaderboard.csv")}
+FILES |= {"merged/trials.csv", "merged/curves.csv"}
+
+
 def derived(sweep):
     """Return every derived file with its bytes."""
     files = [path for folder in (sweep.merged, sweep.decision) for path in folder.rglob("*") if path.is_file()]
@@ -34,9 +38,10 @@ def test_every_derived_file_is_written(tmp_path):
     sweep = build(tmp_path / "s", GRID, score)
     decision = collect(sweep)
 
-    pictures = {f"decision/plots/{name}" for name in charts.NAMES if name != charts.CONFUSION}
-    files = {"merged/trials.csv", "merged/curves.csv", "decision/decision.json", "decision/report.md"}
-    assert set(derived(sweep)) == files | pictures | {"decision/winner/optimized.yaml"}
+    names = {path for path in derived(sweep) if not path.startswith("decision/plots/")}
+    assert names == FILES | {"decision/winner/optimized.yaml"}
+    assert {path.name for path in sweep.plots.iterdir()} <= set(charts.NAMES)
+    assert (sweep.plots / charts.LEADERBOARD).exists()
     assert json.loads(sweep.decision_json.read_text()) == json.loads(json.dumps(decision.as_json()))
     assert decision.winner.configuration == {"lr": 0.1}
 
@@ -105,9 +110,7 @@ def test_what_no_longer_holds_is_removed(tmp_path):
     decision = collect(sweep)
 
     assert decision.winner is None
-    assert set(derived(sweep)) == {
-        *("merged/trials.csv", "merged/curves.csv", "decision/decision.json", "decision/report.md"),
-    }
+    assert set(derived(sweep)) == FILES
 
 
 def test_growing_sweep_is_collected_again(tmp_path):

@@ -8,17 +8,18 @@ from dataclasses import replace
 import pytest
 from markdown_it import MarkdownIt
 
-from hpc_sweep.report.collect import collect
+from hpc_sweep.ledger import read_ledger
+from hpc_sweep.report.collect import collect, written
+from hpc_sweep.report.markdown import markdown
 from tests.builders import ACCURACY, build, configuration, diverged, failed
 
 GRID = {"dropout": [0.3, 0.4], "lr": [0.001, 0.0001]}
 
 
 def report_of(root, grid, ending, **design):
-    """Build and collect a sweep, and return its report."""
+    """Build a sweep, and return its report; pictures are not drawn."""
     sweep = build(root / "s", grid, ending, **design)
-    collect(sweep)
-    return sweep.report_md.read_text(encoding="utf-8")
+    return markdown(written(sweep, read_ledger(sweep)).document())
 
 
 def full(params, seed):
@@ -29,26 +30,28 @@ def full(params, seed):
     return {"metrics": {"val/accuracy": score}, "curves": {"val/accuracy": curve}, "extras": extras, "epochs": 3}
 
 
-def section(markdown, title):
+def section(told, title):
     """Return one section of a report."""
-    return re.split(r"^## ", markdown, flags=re.MULTILINE)[1:][
-        [part.splitlines()[0] for part in re.split(r"^## ", markdown, flags=re.MULTILINE)[1:]].index(title)
+    return re.split(r"^## ", told, flags=re.MULTILINE)[1:][
+        [part.splitlines()[0] for part in re.split(r"^## ", told, flags=re.MULTILINE)[1:]].index(title)
     ]
 
 
 def test_finished_sweep_has_every_section_in_order(tmp_path):
     """The pick comes first, what it rests on follows."""
-    markdown = report_of(tmp_path, GRID, full, replicates=(0, 1))
+    told = report_of(tmp_path, GRID, full, replicates=(0, 1))
 
-    assert re.findall(r"^#+ (.*)$", markdown, flags=re.MULTILINE) == [
+    assert re.findall(r"^#+ (.*)$", told, flags=re.MULTILINE) == [
         "Sweep report: val/accuracy",
         "The pick",
         "Optimized configuration",
+        "Alarms",
         "Leaderboard",
+        "Deductions",
         "Hyperparameters",
+        "Parallel coordinates",
         "Learning curves",
         "Confusion matrix",
-        "Alarms",
         "Coverage",
         "Cost",
         "Provenance",
@@ -56,27 +59,28 @@ def test_finished_sweep_has_every_section_in_order(tmp_path):
 
 
 def test_pick_says_its_score_its_n_and_what_is_not_known(tmp_path):
-    """The card has run numbers, values, score, n, spread and verdict; the box says what was not done."""
+    """The card has run numbers, values, scores, n, spread and verdict; the box says what they rest on."""
     card = section(report_of(tmp_path, GRID, full, replicates=(0, 1)), "The pick")
 
     assert "> **Runs 5, 6**: `dropout=0.4`, `lr=0.001`" in card
-    assert "**val/accuracy = 0.5460** at the last epoch, n = 2, sd 0.0071, 95 % interval 0.5321 to 0.5599" in card
+    assert "**val/accuracy = 0.5460** at the last epoch, n = 2, sd 0.0071, shrunk 0.5" in card
     assert "**cannot tell**" in card
-    assert "no fresh replicates were run" in card
-    assert "best of 4" in card
+    assert "confirmed on fresh replicates: not yet" in card
+    assert "chosen from 4, and so too good" in card
 
 
 def test_one_replicate_says_that_there_is_no_interval(tmp_path):
     """Nothing stands where a number would be invented."""
-    assert "n = 1, no sd, no interval" in section(report_of(tmp_path, GRID, full), "The pick")
+    assert re.search(r"n = 1, no sd, shrunk 0\.\d+, no interval", section(report_of(tmp_path, GRID, full), "The pick"))
 
 
 def test_pictures_are_there_and_embedded_by_relative_paths(tmp_path):
     """Every embedded picture and every linked file exists beside the report."""
-    markdown = report_of(tmp_path, GRID, full)
+    sweep = build(tmp_path / "s", GRID, full)
+    collect(sweep)
 
-    links = re.findall(r"\]\(([^)]*)\)", markdown)
-    assert len([link for link in links if link.endswith(".png")]) == 4
+    links = re.findall(r"\]\(([^)]*)\)", sweep.report_md.read_text(encoding="utf-8"))
+    assert len([link for link in links if link.endswith(".png")]) == 9
     assert all((tmp_path / "s" / "decision" / link).is_file() for link in links)
 
 
@@ -109,10 +113,10 @@ def test_running_sweep_is_partial_in_its_title(tmp_path):
     """Whatever has no outcome yet makes the report partial: n of N have ended."""
     endings = iter([0.5, failed(), diverged(), None])
 
-    markdown = report_of(tmp_path, GRID, lambda *_: next(endings))
+    told = report_of(tmp_path, GRID, lambda *_: next(endings))
 
-    assert markdown.startswith("# PARTIAL 3/4: Sweep report: val/accuracy\n")
-    assert "4 trials planned: 1 completed, 1 failed, 1 diverged, 1 missing." in markdown
+    assert told.startswith("# PARTIAL 3/4: Sweep report: val/accuracy\n")
+    assert "4 trials planned: 1 completed, 1 failed, 1 diverged, 1 missing." in told
 
 
 def test_failures_have_their_reasons(tmp_path):
@@ -128,19 +132,19 @@ def test_failures_have_their_reasons(tmp_path):
 @pytest.mark.parametrize("ending", [None, failed(), diverged(), {"metrics": {"val/f1": 0.3}}])
 def test_sweep_without_a_score_has_a_report(tmp_path, ending):
     """Nothing finished, all failed, all diverged, metric missing: the report says that nothing is ranked, and why."""
-    markdown = report_of(tmp_path, GRID, lambda *_: ending)
+    told = report_of(tmp_path, GRID, lambda *_: ending)
 
-    assert "## No winner" in markdown
-    assert "no completed trial has a finite val/accuracy" in markdown
-    assert "Optimized configuration" not in markdown
-    assert "plots/" not in markdown
+    assert "## No winner" in told
+    assert "no completed trial has a finite val/accuracy" in told
+    assert "Optimized configuration" not in told
+    assert "plots/" not in told
 
 
 def test_sweep_without_a_mode_says_what_to_type(tmp_path):
     """The reader is told to declare a direction."""
-    markdown = report_of(tmp_path, GRID, full, objective=replace(ACCURACY, mode=None))
+    told = report_of(tmp_path, GRID, full, objective=replace(ACCURACY, mode=None))
 
-    assert "objective.mode=max or objective.mode=min" in section(markdown, "No winner")
+    assert "objective.mode=max or objective.mode=min" in section(told, "No winner")
 
 
 def test_production_is_offered_for_our_tasks_and_the_config_group_for_foreign_apps(tmp_path):

@@ -1,0 +1,82 @@
+"""Whether training is equally steady at all learning rates: divergence and the roughness of the curves."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.stats import kruskal
+
+from hpc_sweep.analysis.table import level_text
+from hpc_sweep.analysis.testing import Deduction, graded, probability
+from hpc_sweep.records import canonical
+from hpc_sweep.trial import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from hpc_sweep.analysis.table import Configuration, Evidence
+
+RATES = frozenset({"lr", "learning_rate", "eta", "base_lr", "max_lr"})
+_FEWEST_EPOCHS, _FEWEST = 5, 3
+
+
+def stability(evidence: Evidence) -> Iterator[Deduction]:
+    """Compare how much the curves jump from epoch to epoch between the learning rates (Kruskal and Wallis)."""
+    for name, levels in evidence.space.levels.items():
+        if name.rpartition(".")[2] not in RATES or len(levels) < 2:  # noqa: PLR2004 because one level compares to none
+            continue
+        groups = {
+            canonical(level): [
+                one
+                for one in evidence.configurations
+                if name in one.params and canonical(one.params[name]) == canonical(level)
+            ]
+            for level in levels
+        }
+        rough = {
+            level: _roughness(groups[canonical(level)], evidence.objective.metric)
+            for level in levels
+            if canonical(level) in groups
+        }
+        usable = {level: values for level, values in rough.items() if len(values) >= _FEWEST}
+        diverged = {level: _diverged(groups[canonical(level)]) for level in levels}
+        if len(usable) > 1 and np.ptp(np.concatenate(list(usable.values()))) > 0:
+            yield _told(name, usable, diverged)
+
+
+def _told(name: str, rough: Mapping[Any, Sequence[float]], diverged: Mapping[Any, int]) -> Deduction:
+    p = float(kruskal(*rough.values()).pvalue)
+    medians = {level: float(np.median(values)) for level, values in rough.items()}
+    roughest = max(medians, key=lambda level: medians[level])
+    listed = ", ".join(f"{name}={level_text(level)} {medians[level]:.2g}" for level in medians)
+    n = sum(map(len, rough.values()))
+    numbers = f"(median jump between epochs: {listed}; Kruskal and Wallis, {probability(p)}, n = {n} configurations)"
+    grade = graded(p)
+    lead = (
+        f"Training is least steady at {name}={level_text(roughest)}"
+        if grade != "not resolved"
+        else f"Whether training is equally steady at all values of {name} is not resolved"
+    )
+    ended = [f"{count} trials diverged at {name}={level_text(level)}" for level, count in diverged.items() if count]
+    after = f" {', '.join(ended)}." if ended else ""
+    evidence = {"test": "learning-rate stability", "name": name, "p": p, "n": n}
+    told = {"medians": [[level, median] for level, median in medians.items()]}
+    return Deduction(f"{lead} {numbers}.{after}", grade, evidence | told)
+
+
+def _roughness(configurations: Sequence[Configuration], metric: str) -> list[float]:
+    """Return for each configuration the sd of the second differences over the later half of its curves."""
+    found = []
+    for one in configurations:
+        curves = [curve for run in one.scored if len(curve := run.curve(metric)) >= _FEWEST_EPOCHS]
+        jumps = [np.diff(np.asarray(curve)[len(curve) // 2 - 1 :], n=2) for curve in curves]
+        values = np.concatenate(jumps) if jumps else np.zeros(0)
+        if values.size and np.isfinite(values).all():
+            found.append(math.sqrt(float(np.mean(values**2)) / 6))  # a second difference has 6 times the variance
+    return found
+
+
+def _diverged(configurations: Sequence[Configuration]) -> int:
+    return sum(run.status is Status.DIVERGED for one in configurations for run in one.observations)

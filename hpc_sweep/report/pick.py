@@ -1,0 +1,199 @@
+"""The pick: its card with the honesty box, its configuration, and the alarms about it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hpc_sweep.analysis.naming import runs
+from hpc_sweep.analysis.table import label, level_text
+from hpc_sweep.report.document import (
+    Card,
+    Code,
+    Command,
+    Fact,
+    Items,
+    Link,
+    Notice,
+    Paragraph,
+    Section,
+    Table,
+    code,
+    line,
+)
+from hpc_sweep.report.drawing import epoch_rule
+from hpc_sweep.report.wording import number, production_command
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from hpc_sweep.analysis.decision import Choice, Decision, Winner
+    from hpc_sweep.analysis.table import Evidence
+    from hpc_sweep.report.document import Block, Line
+
+VERDICTS = {
+    "resolved": ("resolved", "every other configuration is worse."),
+    "leading": ("leading, not resolved", "it scored best; others may be as good or better."),
+    "cannot_tell": ("cannot tell", "it scored best, but how much of that is chance is not known."),
+}
+_SHORT = 8
+_ALONE = "It has no rival."
+
+
+def section(evidence: Evidence, decision: Decision) -> Section:
+    """Return the card of the pick, or why there is none."""
+    if decision.winner is None:
+        return Section("pick", "No winner", (Paragraph(line(decision.rule)),))
+    chosen = _choice(decision.choice, decision, evidence) if decision.choice else []
+    return Section("pick", "The pick", (_card(evidence, decision, decision.winner), *chosen))
+
+
+def optimized(decision: Decision, configuration: Mapping[str, Any] | None, folder: Path) -> list[Block]:
+    """Return the configuration that is carried on, and what to type to train it."""
+    if decision.winner is None or configuration is None:
+        return []
+    carried = decision.choice.configuration if decision.choice else decision.winner.configuration
+    rows = tuple((code(name), code(level_text(value))) for name, value in carried.items())
+    whole = line("The whole configuration is ", Link("winner/optimized.yaml", "winner/optimized.yaml"), ". ")
+    blocks: list[Block] = [Table("optimized", (("hyperparameter",), ("value",)), rows)]
+    if isinstance(configuration.get("task"), str):
+        return [*blocks, Paragraph((*whole, "The long run of it:")), Command(production_command(folder))]
+    return [
+        *blocks,
+        Paragraph((*whole, "In your app it is ", Code("--config-dir <this folder> +winner=optimized"), ".")),
+    ]
+
+
+def alarms(decision: Decision) -> list[Block]:
+    """Return every alarm with what mends it."""
+    notices: list[Block] = [Notice(alarm.kind, alarm.text, alarm.remedy) for alarm in decision.alarms]
+    return notices or [Paragraph(line("None."))]
+
+
+def _card(evidence: Evidence, decision: Decision, winner: Winner) -> Card:
+    verdict, words = VERDICTS[decision.verdict]
+    return Card(
+        runs=runs(winner.trials),
+        configuration=tuple((name, level_text(value)) for name, value in winner.configuration.items()),
+        metric=evidence.objective.metric,
+        score=number(winner.mean),
+        when=epoch_rule(evidence),
+        facts=tuple(_facts(decision, winner)),
+        verdict=verdict,
+        verdict_text=words,
+        honesty=tuple(_honesty(evidence, decision, winner)),
+        interval=_gauge(decision, winner),
+    )
+
+
+def _facts(decision: Decision, winner: Winner) -> list[Fact]:
+    """Return the score three ways, with its spread and intervals."""
+    facts = [
+        Fact("n =", str(winner.n)),
+        Fact("sd", number(winner.sd)) if winner.sd is not None else Fact("no sd", ""),
+        Fact("shrunk", number(winner.shrunk)) if winner.shrunk is not None else Fact("not shrunk", ""),
+        Fact("95 % interval", span(winner.interval)) if winner.interval else Fact("no interval", ""),
+    ]
+    if winner.absolute and winner.absolute != winner.interval:
+        facts.append(Fact("for other replicates too", span(winner.absolute)))
+    facts.append(Fact("tied with", f"{len(decision.tie_set) - 1} others"))
+    confirmed = number(winner.confirmed) if winner.confirmed is not None else "not yet"
+    return [*facts, Fact("confirmed on fresh replicates:", confirmed)]
+
+
+def _honesty(evidence: Evidence, decision: Decision, winner: Winner) -> list[Line]:
+    """Return what a reader must know before believing the card."""
+    proof = decision.evidence
+    ranked = sum(entry.rank is not None for entry in decision.leaderboard)
+    told = [decision.rule, *_of_luck(proof, winner, ranked), *_of_noise(proof, evidence.objective.metric)]
+    rivals = proof["tied"] - 1
+    told.append(f"{rivals} of the {ranked - 1} other configurations are tied with it." if ranked > 1 else _ALONE)
+    told += _what_next(proof)
+    if decision.alarms:
+        told.append(f"{len(decision.alarms)} alarms stand below, each with what mends it.")
+    return [line(sentence) for sentence in told]
+
+
+def _of_luck(proof: Mapping[str, Any], winner: Winner, ranked: int) -> list[str]:
+    told = []
+    if winner.shrunk is not None and ranked > 1:
+        told.append(
+            f"Observed {number(winner.mean)} is chosen from {ranked}, and so too good; {number(winner.shrunk)} is what "
+            "its neighbours and the noise leave of it."
+        )
+    if winner.bracket:
+        told.append(f"{span(winner.bracket)} is the range between the two, and no interval: no noise is known.")
+    if proof["held_out"] is not None:
+        told.append(
+            "Check without any model: winners that are chosen without the replicate that scores them score "
+            f"{number(proof['held_out'])} on average, which errs low."
+        )
+    return told
+
+
+def _of_noise(proof: Mapping[str, Any], metric: str) -> list[str]:
+    noise, told = proof["noise"], []
+    if noise["sd"] is not None:
+        shared = "shared, so that their common shift cancels in comparisons" if noise["paired"] else "not shared"
+        told.append(
+            f"Between replicates of a configuration {metric} has a sd of {number(noise['sd'])} "
+            f"({noise['df']:g} degrees of freedom; replicates are {shared})."
+        )
+    if noise["rerun_sd"] is not None:
+        told.append(
+            f"Between runs of the same configuration and replicate it has a sd of {number(noise['rerun_sd'])} "
+            f"({noise['rerun_df']} degrees of freedom)."
+        )
+    words = {
+        "items": f"The noise of the evaluation set comes from the outcomes of its {noise['examples']} items.",
+        "bound": f"Of the evaluation set's noise only a bound is known, from its {noise['examples']} items.",
+        "unknown": "The noise of the evaluation set is not known, and is in no number here.",
+    }
+    return [*told, words[noise["evaluation"]]]
+
+
+def _what_next(proof: Mapping[str, Any]) -> list[str]:
+    short, needed, told = proof["short_list"], proof["replicates_needed"], []
+    if needed is not None:
+        told.append(f"To separate the first two with 80 % power would take about {needed} replicates of each.")
+    if len(short) > 1:
+        named = "; ".join(label(one) for one in short[:_SHORT]) + ("; …" if len(short) > _SHORT else "")
+        told.append(f"Worth fresh replicates (the short list, {len(short)}): {named}.")
+    return told
+
+
+def _choice(choice: Choice, decision: Decision, evidence: Evidence) -> list[Block]:
+    """Return a person's other choice with its reason and what it costs."""
+    delta = "not known" if choice.delta is None else f"{choice.delta:+.4g}"
+    assert decision.winner is not None
+    return [
+        Paragraph(line("A person chose otherwise: ", Code(label(choice.configuration)), f", Run {choice.trial}.")),
+        Items(
+            (
+                line(f"Reason: {choice.reason}"),
+                line(
+                    f"{evidence.objective.metric}: {number(choice.mean)} against {number(decision.winner.mean)} of the "
+                    f"pick; shrunk, the difference to the best is {delta}."
+                ),
+            )
+        ),
+    ]
+
+
+def _gauge(decision: Decision, winner: Winner) -> dict[str, float] | None:
+    """Return where the score and its interval lie among all scores, for the card's picture."""
+    means = [entry.mean for entry in decision.leaderboard if entry.mean is not None]
+    ends = [*means, *(winner.interval or ()), *(winner.absolute or ())]
+    least, most = min(ends), max(ends)
+    if least == most:
+        return None
+    found = {"least": least, "most": most, "observed": winner.mean}
+    if winner.shrunk is not None:
+        found["shrunk"] = winner.shrunk
+    spread = winner.interval or winner.bracket
+    return found | ({"low": spread[0], "high": spread[1]} if spread else {})
+
+
+def span(ends: tuple[float, float] | None) -> str:
+    """Return an interval as people read it."""
+    return f"{number(ends[0])} to {number(ends[1])}" if ends else "-"

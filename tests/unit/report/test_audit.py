@@ -1,0 +1,169 @@
+"""Tables of any origin: the source documents as golden cases, and what a table may look like."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from click.testing import CliRunner
+
+from hpc_sweep.cli import main
+from hpc_sweep.errors import UserError
+from hpc_sweep.report.audit import Question, assignments, audit
+from tests.conftest import ROOT
+
+TABLES = ROOT / "tests" / "data" / "audit"
+
+
+def alarms(answer):
+    """Return the text of every alarm by its kind."""
+    return {alarm.kind: alarm.text for alarm in answer.decision.alarms}
+
+
+def table(tmp_path, text):
+    """Write a table."""
+    path = tmp_path / "t.csv"
+    path.write_text(text)
+    return path
+
+
+def test_stage_13_has_42_duplicates_42_holes_and_no_unwarranted_winner(shared_data):
+    """The real 180 rows: every accident of that sweep is told, with the noise between identical runs."""
+    answer = audit(shared_data / "stage13_runs.csv", Question("ood/f1", "max"))
+    found = alarms(answer)
+
+    assert answer.columns["hyperparameters"] == "hidden_units, dropout, learning_rate"
+    assert answer.columns["replicate"] == "seed"
+    assert found["duplicate_runs"].startswith("42 runs repeat")
+    assert "0 of 42 such groups are equal" in found["duplicate_runs"]
+    assert "sd of 0.0466" in found["duplicate_runs"]
+    assert found["missing_cells"].startswith("42 of the 180 cells")
+    assert "18 with 1, 6 with 2, 36 with 3" in found["ragged_replicates"]
+    assert "(104 trials)" in found["mixed_code"]
+    assert "14 values from 0.05 to 1" in found["threshold_chosen_on_the_same_split"]
+    assert "averaging_unknown" not in found
+    assert {"selected_on_test", "metrics_disagree", "edge_of_grid"} <= found.keys()
+    assert answer.decision.verdict == "leading"
+    assert len(answer.decision.tie_set) > 10
+    assert answer.decision.winner.shrunk < answer.decision.winner.mean
+
+
+def test_document_000_ties_and_a_configuration_that_never_ran():
+    """Two means of four and five runs are a tie, and what is carried forward is in no row."""
+    carried = {"hidden_units": 1024, "dropout": 0.25, "learning_rate": 0.001}
+    found = alarms(audit(TABLES / "000_top_configurations.csv", Question("ood/f1", "max", carried=carried)))
+
+    assert "Welch's t = 0.78, p = 0.46, a tie" in found["aggregated"]
+    assert "unequal numbers of runs (4, 5, 4, 4)" in found["aggregated"]
+    assert "is in no row of this table: it never ran here" in found["carried_forward_never_ran"]
+    assert "Learning Rate=0.001 is the largest" in found["edge_of_grid"]
+    assert {"selected_on_test", "one_replicate", "part_of_a_table"} <= found.keys()
+
+
+def test_document_001_does_not_say_the_split_and_ends_at_an_edge():
+    """Training or validation recall? And pos_weight 25 is the largest that was tried."""
+    question = Question("recall", "max", params=("bce_weight", "dice_smooth", "pos_weight"))
+    found = alarms(audit(TABLES / "001_pictures_with_true_positives.csv", question))
+
+    assert "does not say on which split 'recall' was measured" in found["split_unknown"]
+    assert "pos_weight=25 is the largest of the 4 values" in found["edge_of_grid"]
+    assert "11 of the 4 x 3 x 4 = 48" in found["part_of_a_table"]
+
+
+def test_document_002_each_metric_elects_another_row():
+    """F1, NDCG, precision and recall elect runs 1, 16, 18 and 15; F1 is averaged in a way that is not told."""
+    answer = audit(TABLES / "002_retrieval.tsv", Question("F1", "max"))
+    found = alarms(answer)
+
+    assert re.findall(r"Run (\d+)", found["metrics_disagree"]) == ["1", "16", "18", "15"]
+    assert found["averaging_unknown"].startswith("In 20 of 20 rows")
+    assert "-0.0066 to -0.0003" in found["averaging_unknown"]
+    assert answer.decision.verdict == "cannot_tell"
+    assert len(answer.decision.tie_set) == 20
+
+
+def test_document_003_is_about_30_examples():
+    """22, 22, 25 and 29 of 30: the intervals overlap and the lead is no result."""
+    answer = audit(TABLES / "003_strategies.csv", Question("Accuracy", "max", params=("Search Method",)))
+    found = alarms(answer)
+
+    assert "whole parts of 30" in found["few_examples"]
+    assert "0.833 to 0.994 (Wilson)" in found["small_evaluation_set"]
+    assert "p = 0.195" in found["narrow_lead"]
+    assert "split_unknown" in found
+    assert len(answer.decision.tie_set) == 4
+
+
+def test_document_004_one_seed_two_edges_and_two_units():
+    """One seed, a lead below one standard error, a winner at two edges, percent beside shares."""
+    answer = audit(TABLES / "004_top_performers.csv", Question("val/accuracy", "max", examples=1346))
+    found = alarms(answer)
+
+    assert answer.columns["hyperparameters"] == "Dropout, LR, L2"
+    assert "1 of 4 values" in found["mixed_units"]
+    assert "LR=0.001 is the largest" in found["edge_of_grid"]
+    assert "L2=0.0001 is the smallest" in found["edge_of_grid"]
+    assert "4 of 4 configurations" in found["one_replicate"]
+    assert "is 0.0112, 0.8 standard errors" in found["narrow_lead"]
+    assert answer.decision.verdict == "cannot_tell"
+
+
+def test_ragged_rows_empty_cells_and_copies_are_told(tmp_path):
+    """A row that lacks a cell, a metric that is no number, and a row that stands twice."""
+    text = "lr,seed,val/acc,val/loss\n0.1,1,0.5,1.0\n0.1,1,0.5,1.0\n0.1,2,0.6\n0.2,1,n/a,1\n0.2,2,0.7,0.9\n"
+    answer = audit(table(tmp_path, text), Question("val/acc", "max"))
+    found = alarms(answer)
+
+    assert "1 rows have more or fewer cells than the 4 columns (lines 4)" in found["ragged_rows"]
+    assert found["metric_missing"].startswith("1 of 5 completed trials have no finite val/acc (Run 4)")
+    assert "1 of 1 such groups are equal in everything (copies)" in found["duplicate_runs"]
+    assert answer.decision.evidence["copies"] == [[1, 2]]
+
+
+@pytest.mark.parametrize(
+    ("text", "question", "says"),
+    [
+        ("a,b\n", Question("a", "max"), "no rows"),
+        ("a,a,b\n1,2,3\n", Question("b", "max"), "Two columns are called 'a'"),
+        ("lr,acc\n1,2\n", Question("f1", "max"), "no column 'f1'"),
+        ("lr,acc\n1,2\n", Question("acc", "max", params=("wd",)), "no column 'wd'"),
+        ("name,acc\nx,2\n", Question("acc", "max"), "--params"),
+        ("lr,acc\n1,2\n", Question("acc", "max", carried={"wd": 1}), "no column 'wd'"),
+    ],
+)
+def test_table_that_cannot_be_judged_says_what_to_type(tmp_path, text, question, says):
+    """Each mistake is one sentence that names the file and the columns that there are."""
+    with pytest.raises(UserError, match=says):
+        audit(table(tmp_path, text), question)
+
+
+@pytest.mark.parametrize("text", ["", "lr", "=0.1", "lr=0.1,x"])
+def test_carried_configuration_must_be_assignments(text):
+    """Anything else than name=value is refused."""
+    with pytest.raises(UserError, match="is no configuration"):
+        assignments(text)
+
+
+def test_command_writes_the_report_and_prints_one_object(tmp_path):
+    """`--output` leaves decision, tables, pictures and page; `--json` prints the decision."""
+    path = table(
+        tmp_path, "lr,seed,val/acc\n" + "".join(f"{lr},{s},{lr + s / 100}\n" for lr in (0.1, 0.2) for s in (1, 2))
+    )
+    asked = ["audit", str(path), "--metric", "val/acc", "--mode", "max"]
+    done = CliRunner().invoke(main, [*asked, "--output", str(tmp_path / "out")])
+    printed = CliRunner().invoke(main, [*asked, "--json"])
+
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "out" / "decision" / "report.html").is_file()
+    assert "4 rows of `t.csv`" in (tmp_path / "out" / "decision" / "report.md").read_text()
+    assert json.loads(printed.output)["winner"]["configuration"] == {"lr": 0.2}
+    assert json.loads((tmp_path / "out" / "decision" / "decision.json").read_text()) == json.loads(printed.output)
+
+
+def test_command_refuses_a_file_that_is_not_there(tmp_path):
+    """A missing table is a sentence and exit status 2."""
+    done = CliRunner().invoke(main, ["audit", str(tmp_path / "no.csv"), "--metric", "a", "--mode", "max"])
+
+    assert done.exit_code == 2
+    assert "cannot be read" in done.output
