@@ -37,6 +37,9 @@ def _verb(function: Callable[..., int]) -> Callable[..., None]:
         except SweepError as error:
             click.echo(str(error), err=True)
             sys.exit(error.exit_status)
+        except OSError as error:
+            click.echo(f"{error.strerror or error}\n{error.filename or ''}".strip(), err=True)
+            sys.exit(2)
 
     return command
 

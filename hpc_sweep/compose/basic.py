@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,12 +40,12 @@ class Recording:
     def record(self, config: DictConfig, returned: JobReturn) -> None:
         """Append a trial and how it ended."""
         settings = Settings.read(task_of(config), {})
-        job = identify(config, self._fixed, settings, config.hydra.job.num + 1)
+        job = identify(config, self._fixed, settings, 0)
         if not self._id:
             self._id = self._own(job, settings)
         known = {trial.id for trial in read_plan(self._sweep.plan, sweep=self._id).trials}
         if job.trial.id not in known:
-            trials = with_changes([job], job.raw)
+            trials = [replace(trial, number=len(known) + 1) for trial in with_changes([job], job.raw)]
             append_part(self._sweep.plan, trials, [1], sweep=self._id, base=job.raw, form=form.REBUILT)
         line = {"trial": job.trial.id, "attempt": "0001/0", **self._fields(config, returned)}
         shard = self._sweep.shard(1)

@@ -55,6 +55,10 @@ class ShardedLauncher(Launcher):
             print(error, file=sys.stderr)  # noqa: T201 because the person at the terminal must read it
             _withdraw(self._session.sweep)
             raise SystemExit(error.exit_status) from None
+        except KeyboardInterrupt:
+            kept = "Interrupted. What was finished is kept; go on with:"
+            print(kept, f"hpc-sweep resume {self._folder}", file=sys.stderr)  # noqa: T201 because a person must read it
+            raise SystemExit(130) from None
         return returns
 
 
