@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.nn import functional
@@ -33,8 +33,10 @@ from hpc_sweep.training.feed import Feed
 from hpc_sweep.training.keys import epoch_keys
 from hpc_sweep.training.member import Member
 from hpc_sweep.training.state import State
-from hpc_sweep.training.task import Data
 from hpc_sweep.trial import Quiet
+
+if TYPE_CHECKING:
+    from hpc_sweep.training.task import Data
 
 Variant = tuple[Callable[[], object], int]
 """What is timed, and how many trials' steps one call takes."""
