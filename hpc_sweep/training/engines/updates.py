@@ -64,7 +64,10 @@ class Kernels:
         if self._calls is None or grads.keys() != self._names:
             self._stock(grads)
             self._names = grads.keys()
-            self._steps = _together([state.optimizer for state in self._stacked.states])
+            pairs = zip(self._stacked.states, self._stacked.rows, strict=True)
+            self._steps = _together(
+                [state.optimizer.state.get(row[name], {}) for state, row in pairs for name in grads]
+            )
             self._calls = [
                 _Call(group, state.optimizer, {name: row[name] for name in grads})
                 for state, row in zip(self._stacked.states, self._stacked.rows, strict=True)
@@ -87,7 +90,7 @@ class _Call:
         params = [param for param in group["params"] if id(param) in names]
         self.names = [names[id(param)] for param in params]
         self._group, self._params = group, [param.data for param in params]
-        self._states = [optimizer.state[param] for param in params]
+        self._states = [optimizer.state.get(param, {}) for param in params]
         self._kernel = _adam_kernel(self._states) if "betas" in group else _sgd_kernel(self._states)
 
     def __call__(self, grads: list[Tensor]) -> None:
@@ -95,13 +98,13 @@ class _Call:
             self._kernel(self._group, self._params, grads)
 
 
-def _together(optimizers: Sequence[Optimizer]) -> Tensor | None:
-    """Lay the step counts of all optimizers into one tensor, so that one operation advances them."""
-    states = [state for optimizer in optimizers for state in optimizer.state.values() if "step" in state]
-    if not states:
+def _together(states: Sequence[dict[str, Any]]) -> Tensor | None:
+    """Lay the step counts of optimizers' states into one tensor, so that one operation advances them."""
+    counting = [state for state in states if "step" in state]
+    if not counting:
         return None
-    steps = torch.stack([state["step"] for state in states])
-    for state, step in zip(states, steps.unbind(), strict=True):
+    steps = torch.stack([state["step"] for state in counting])
+    for state, step in zip(counting, steps.unbind(), strict=True):
         state["step"] = step
     return steps
 
