@@ -14,14 +14,17 @@ import argparse
 import itertools
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 FILE_CALLS = "trace=%file"
+
+Results = list[list[Any]]
+"""The metrics of each trial, and its engine."""
 
 CHILD = """
 import json, sys
@@ -45,13 +48,13 @@ def main() -> None:
     given = _parser().parse_args()
     for epochs in map(int, given.epochs.split(",")):
         configs = task11(epochs)[: given.trials]
-        apart, together = _cpu_of_each(configs), _cpu(configs)
-        print(f"{given.trials} trials of {epochs} epochs, CPU seconds")
-        print(f"  process per trial {apart[0]:7.1f}")
-        engine = together[1][0][1]
-        print(f"  shard             {together[0]:7.1f}   {apart[0] / together[0]:.2f} times less, engine {engine}")
-        far = max(_difference(one, other) for one, other in zip(apart[1], together[1], strict=True))
-        print(f"  largest difference of any metric {far:.2g}", flush=True)
+        apart, together = _each(configs), _process(configs)
+        engine = together[2][0][1]
+        far = max(_difference(one, other) for one, other in zip(apart[2], together[2], strict=True))
+        print(f"{given.trials} trials of {epochs} epochs            CPU s   peak MiB")
+        print(f"  process per trial            {apart[0]:7.1f}   {apart[1]:7.0f} each")
+        print(f"  shard, engine {engine:14} {together[0]:7.1f}   {together[1]:7.0f}")
+        print(f"  {apart[0] / together[0]:.2f} times less CPU; largest difference of any metric {far:.2g}", flush=True)
     if given.strace:
         configs = task11(1)[: given.trials]
         one, all_of_them = _file_calls(configs[:1]), _file_calls(configs)
@@ -73,43 +76,36 @@ def task11(epochs: int) -> list[dict[str, object]]:
     return made
 
 
-def _cpu_of_each(configs: list[dict[str, object]]) -> tuple[float, list[list[object]]]:
-    runs = [_cpu([config]) for config in configs]
-    return sum(seconds for seconds, _ in runs), [result for _, (result,) in runs]
+def _each(configs: list[dict[str, object]]) -> tuple[float, float, Results]:
+    """Train each in a process of its own; return the CPU seconds of all, the MiB of the largest, and what they gave."""
+    runs = [_process([config]) for config in configs]
+    return sum(run[0] for run in runs), max(run[1] for run in runs), [run[2][0] for run in runs]
 
 
-def _cpu(configs: list[dict[str, object]]) -> tuple[float, list[list[object]]]:
-    """Return the CPU seconds of one process that trains these, and what it printed."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    output = _run(configs, [])
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, json.loads(output)
+def _process(configs: list[dict[str, object]], before: tuple[str, ...] = ()) -> tuple[float, float, Results]:
+    """Train these in one process; return its CPU seconds, its peak MiB, and what it printed."""
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as given, tempfile.TemporaryFile("w+") as output:
+        json.dump(configs, given)
+        given.flush()
+        command = [*before, sys.executable, "-c", CHILD, given.name]
+        child = subprocess.Popen(command, stdout=output, env={**os.environ, "OMP_NUM_THREADS": "1"})
+        _, status, usage = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+        if child.returncode:
+            sys.exit(f"a process ended with status {child.returncode}")
+        output.seek(0)
+        return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, json.load(output)
 
 
 def _file_calls(configs: list[dict[str, object]]) -> int:
     """Return how many system calls with a path one process made that trains these."""
     with tempfile.NamedTemporaryFile("r") as counted:
-        _run(configs, ["strace", "-f", "-qq", "-o", counted.name, "-e", FILE_CALLS])
+        _process(configs, ("strace", "-f", "-qq", "-o", counted.name, "-e", FILE_CALLS))
         return sum(1 for line in counted if "(" in line)
 
 
-def _run(configs: list[dict[str, object]], before: list[str]) -> str:
-    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
-        json.dump(configs, file)
-        file.flush()
-        command = [*before, sys.executable, "-c", CHILD, file.name]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    if done.returncode:
-        sys.exit(done.stderr)
-    return done.stdout
-
-
-def _difference(one: list[object], other: list[object]) -> float:
-    ours, theirs = one[0], other[0]
-    assert isinstance(ours, dict)
-    assert isinstance(theirs, dict)
-    return max(abs(value - theirs[name]) for name, value in ours.items())
+def _difference(one: list[Any], other: list[Any]) -> float:
+    return max(abs(value - other[0][name]) for name, value in one[0].items())
 
 
 def _parser() -> argparse.ArgumentParser:

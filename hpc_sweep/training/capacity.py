@@ -1,4 +1,4 @@
-"""How many trials of a group fit into memory at once: one step of one trial, measured."""
+"""What fits into memory: how many trials of a group at once, by one step of one trial, and whether the data do."""
 
 from __future__ import annotations
 
@@ -51,6 +51,13 @@ def per_trial(task: Task, member: Member, data: Data, device: torch.device) -> i
         Sequential(crew).step(batch, *key)
     parameters = sum(param.nbytes for param in state.params.values())
     return _MOMENTS * parameters + sum(kept.values())
+
+
+def place(tensor: Tensor, device: torch.device) -> Tensor:
+    """Return data on the device, or, where they would take too much of it, where they are: batches move one by one."""
+    if device.type == "cuda" and tensor.nbytes > _SHARE * free(device):
+        return tensor.pin_memory()
+    return tensor.to(device)
 
 
 def free(device: torch.device) -> int:

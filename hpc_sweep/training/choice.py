@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 import time
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,7 @@ from hpc_sweep.training.probe import probe
 from hpc_sweep.training.state import State
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from hpc_sweep.training.member import Member
     from hpc_sweep.training.task import Data, Task
@@ -31,6 +30,8 @@ _BEHIND = 0.9
 _MARGIN = 1.05
 """By so much another engine must beat sequential: less is noise, and sequential is the reference."""
 _ROUNDS = 5
+_LONG_ENOUGH, _MOST = 0.005, 20
+"""Short steps are timed so many seconds in a row, or so many of them."""
 
 
 @dataclass(frozen=True)
@@ -137,22 +138,26 @@ class _Race:
                 self.failed[name] = f"{type(error).__name__}: {str(error).strip()}".splitlines()[0][:120]
         runners[SEQUENTIAL]()
         times: dict[str, list[float]] = {name: [] for name in runners}
+        repeats = {name: max(1, min(_MOST, int(_LONG_ENOUGH / self._seconds(run, 1)))) for name, run in runners.items()}
         for turn in range(rounds):
             if turn and self._left <= 0:
                 break
             for name, runner in runners.items():
-                times[name].append(self._seconds(runner))
-        reference = statistics.median(times[SEQUENTIAL]) * len(members)
-        return {name: round(reference / statistics.median(times[name]), 3) for name in runners if name != SEQUENTIAL}
+                times[name].append(self._seconds(runner, repeats[name]))
+        # What disturbs a measurement only makes it longer, so the shortest is the nearest.
+        reference = min(times[SEQUENTIAL]) * len(members)
+        return {name: round(reference / min(times[name]), 3) for name in runners if name != SEQUENTIAL}
 
-    def _seconds(self, runner: Any) -> float:  # noqa: ANN401 because it is a local function
+    def _seconds(self, runner: Callable[[], object], repeats: int) -> float:
+        """Return the seconds of one call, of so many in a row."""
         begun = _clock(self._device)
-        runner()
+        for _ in range(repeats):
+            runner()
         spent = _clock(self._device) - begun
         self._left -= spent
-        return spent
+        return spent / repeats
 
-    def _runner(self, name: str, members: Sequence[Member]) -> Any:  # noqa: ANN401 because it is a local function
+    def _runner(self, name: str, members: Sequence[Member]) -> Callable[[], object]:
         states = [State.fresh(self._task, member.cfg, self._device) for member in members]
         crew = Crew(self._task, members, states, self._data, self._device)
         engine = ENGINES[name](crew)

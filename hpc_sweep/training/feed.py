@@ -92,7 +92,7 @@ class Feed:
         keys = streams.steps([augmentation], len(orders), self._device)[:, 0]
         for step, items in enumerate(orders):
             x = self._task.inputs(self._split.x[items].to(self._device), inputs, keys[step])
-            y = self._split.y[items].to(self._device)
+            y = self._split.y[items.to(self._split.y.device)].to(self._device)
             if not any(member.recipe.mixup for member in self._members):
                 yield x, y, None, None
                 continue

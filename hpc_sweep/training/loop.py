@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from hpc_sweep.errors import SweepError, UserError
+from hpc_sweep.errors import UserError
 from hpc_sweep.training import environment, streams, threads
 from hpc_sweep.training.capacity import capacity
 from hpc_sweep.training.choice import Choice, alone, choose
@@ -108,7 +108,7 @@ def _members(task: Task, trials: Sequence[tuple[DictConfig, Context]], ended: Ca
     for index, (cfg, context) in enumerate(trials):
         try:
             members.append(Member.of(task, cfg, context, index))
-        except SweepError as error:
+        except Exception as error:  # noqa: BLE001 because a failing trial ends only itself
             ended(Ending(index, None, error, 0.0))
     return members
 

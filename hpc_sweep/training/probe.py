@@ -126,7 +126,7 @@ class _Pair:
 
     def _run(self, name: str, steps: int, *, shared: bool) -> _Trace:
         models = [copy.deepcopy(model) for model in self._models]
-        states = [State(model, optim.SGD(model.parameters(), lr=_RATE), None) for model in models]
+        states = [State(model, optim.SGD(model.parameters(), lr=_RATE, fused=True), None) for model in models]
         crew = Crew(self._task, self._members, states, self._data, self._device)
         engine, batch = ENGINES[name](crew), self._batch(shared=shared)
         engine.begin()

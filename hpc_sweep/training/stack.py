@@ -127,7 +127,12 @@ class Stack:
             if lane is None:
                 continue
             lane.seconds += share
-            outcome = lane.finish_epoch(measured[k], keep=len(self._lanes) > 1)
+            try:
+                outcome = lane.finish_epoch(measured[k], keep=len(self._lanes) > 1)
+            except SweepError as error:  # its checkpoint could not be written
+                self._ended(Ending(lane.member.index, None, error, lane.seconds))
+                self._lanes[k] = None
+                continue
             if outcome is not None:
                 self._end(lane, outcome)
                 self._lanes[k] = None

@@ -15,6 +15,7 @@ from hpc_sweep.tasks.instruments.irmas import CLASSES
 from hpc_sweep.tasks.instruments.model import build
 from hpc_sweep.training import losses, optimizers
 from hpc_sweep.training.augment import augment
+from hpc_sweep.training.capacity import place
 from hpc_sweep.training.device import choose
 from hpc_sweep.training.loop import Stacking, fit, fit_all
 from hpc_sweep.training.metrics import Classified
@@ -129,4 +130,4 @@ def _load_once(cfg_data: str, device: torch.device) -> Data:
 def _split(features: FeatureSet, items: NDArray[np.int64], device: torch.device) -> Split:
     x = torch.from_numpy(features.pictures[items]).unsqueeze(1)
     y = torch.from_numpy(features.labels[items]).long()
-    return Split(x.to(device), y.to(device))
+    return Split(place(x, device), y.to(device))

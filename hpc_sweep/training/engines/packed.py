@@ -1,12 +1,13 @@
 """``K`` unmodified models as branches of one CUDA graph: the sequential engine's kernels, launched all at once.
 
-Off a GPU there is no graph, and the branches run one after the other. In it, learning rates are tensors that the graph
-reads; before every capture of a state they are the plain numbers of the stock optimizers.
+Off a GPU there is no graph, and the branches run one after the other. Learning rates are part of a graph, as the very
+numbers that an eager step would use: when a schedule has changed one, the next step is captured anew.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -16,7 +17,7 @@ from hpc_sweep.training.engines.sequential import Sequential
 from hpc_sweep.training.feed import Batch
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from torch import Tensor
     from torch.optim import Optimizer
@@ -34,15 +35,15 @@ class Packed(Sequential):
     def __init__(self, crew: Crew) -> None:
         super().__init__(crew)
         self._graph: torch.cuda.CUDAGraph | None = None
-        self._rates = [_Rates(state.optimizer) for state in crew.states]
+        self._rates: list[float] = []
         self._seen = 0
         if crew.device.type == "cuda" and not all(_capturable(state.optimizer) for state in crew.states):
             raise Unfit("an optimizer that cannot be captured in a CUDA graph")
 
     def begin(self) -> None:
-        """Bring the learning rates of the epoch to where the graph reads them."""
-        for rates in self._rates:
-            rates.refresh()
+        """Drop the graph when a learning rate has changed since it was captured."""
+        if self._rates != self._current_rates():
+            self._graph = None
 
     def step(self, batch: Batch, keys: Tensor, guards: Sequence[int]) -> Step:
         """Take one step of all members: eager at first, then by capture and replay."""
@@ -72,17 +73,32 @@ class Packed(Sequential):
         other, kept = (None if part is None else part.clone() for part in (batch.other, batch.kept))
         self._batch = Batch(batch.x.clone(), batch.y.clone(), batch.sources, other, kept)
         self._keys = keys.clone()
-        for state, rates in zip(self._crew.states, self._rates, strict=True):
-            state.optimizer.zero_grad()
-            rates.enter()
+        self._rates = self._current_rates()
         graph = torch.cuda.CUDAGraph()
-        try:
+        with self._capturable():
+            for state in self._crew.states:
+                state.optimizer.zero_grad()
             with torch.cuda.graph(graph):
                 self._left = self._branches()
-        finally:
-            for rates in self._rates:
-                rates.leave()
         self._graph = graph
+
+    def _current_rates(self) -> list[float]:
+        return [group["lr"] for state in self._crew.states for group in state.optimizer.param_groups]
+
+    @contextmanager
+    def _capturable(self) -> Iterator[None]:
+        """Let torch capture the steps of stock optimizers; between captures their options are what they were."""
+        groups = [group for state in self._crew.states for group in state.optimizer.param_groups]
+        before = [group.get("capturable") for group in groups]
+        for group in groups:
+            group["capturable"] = True
+        try:
+            yield
+        finally:
+            for group, option in zip(groups, before, strict=True):
+                group["capturable"] = option
+                if option is None:
+                    del group["capturable"]  # SGD knows no such option, but torch asks for it while it captures
 
     def _branches(self) -> Step:
         here = torch.cuda.current_stream()
@@ -107,38 +123,6 @@ class Packed(Sequential):
             if isinstance(ours, torch.Tensor) and isinstance(theirs, torch.Tensor):
                 ours.copy_(theirs)
         self._keys.copy_(keys)
-
-
-class _Rates:
-    """The learning rates of one stock optimizer, as tensors while a graph is captured."""
-
-    def __init__(self, optimizer: Optimizer) -> None:
-        self._groups: list[dict[str, Any]] = optimizer.param_groups
-        self._tensors: list[Tensor] = []
-        self._numbers: list[float] = []
-
-    def enter(self) -> None:
-        """Let the optimizer read its rates from tensors, and keep its steps on the device."""
-        self._numbers = [group["lr"] for group in self._groups]
-        device = self._groups[0]["params"][0].device
-        self._tensors = [torch.tensor(rate, device=device) for rate in self._numbers]
-        for group, tensor in zip(self._groups, self._tensors, strict=True):
-            group["lr"] = tensor
-            group["capturable"] = True
-
-    def leave(self) -> None:
-        """Give the optimizer its plain numbers again."""
-        for group, rate in zip(self._groups, self._numbers, strict=True):
-            group["lr"] = rate
-            if "amsgrad" in group:
-                group["capturable"] = False
-            else:
-                del group["capturable"]  # SGD knows no such option, but torch asks for it while it captures
-
-    def refresh(self) -> None:
-        """Bring the plain numbers to the tensors that the graph reads."""
-        for group, tensor in zip(self._groups, self._tensors, strict=False):
-            tensor.fill_(group["lr"])
 
 
 def _stream() -> torch.cuda.Stream:

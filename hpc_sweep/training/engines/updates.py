@@ -12,7 +12,7 @@ import torch
 from torch import optim
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from torch import Tensor
     from torch.optim import Optimizer
@@ -47,21 +47,29 @@ class Rows:
 
 
 class Kernels:
-    """Torch's fused kernels on the rows; the first step of each optimizer is its own, which makes its state."""
+    """Torch's fused kernels on the rows.
+
+    The first step of each optimizer is its own, which makes its state; so is one with gradients of other parameters.
+    """
 
     def __init__(self, stacked: Stacked) -> None:
         self._stacked, self._stock = stacked, Rows(stacked)
         self._calls: list[_Call] | None = None
         self._steps: Tensor | None = None
+        self._names: Collection[str] = ()
 
     @torch.no_grad()
     def __call__(self, grads: Mapping[str, Tensor]) -> None:
         """Step every group of every trial by one kernel each."""
-        if self._calls is None:
+        if self._calls is None or grads.keys() != self._names:
             self._stock(grads)
-            self._steps = _together([state.optimizer for state in self._stacked.states])
+            self._names = grads.keys()
+            pairs = zip(self._stacked.states, self._stacked.rows, strict=True)
+            self._steps = _together(
+                [state.optimizer.state.get(row[name], {}) for state, row in pairs for name in grads]
+            )
             self._calls = [
-                _Call(group, state.optimizer, row)
+                _Call(group, state.optimizer, {name: row[name] for name in grads})
                 for state, row in zip(self._stacked.states, self._stacked.rows, strict=True)
                 for group in state.optimizer.param_groups
             ]
@@ -75,14 +83,14 @@ class Kernels:
 
 
 class _Call:
-    """One group of one trial's optimizer, ready for its kernel."""
+    """One group of one trial's optimizer, ready for its kernel; ``row`` are the parameters that have gradients."""
 
     def __init__(self, group: Group, optimizer: Optimizer, row: Mapping[str, Tensor]) -> None:
         names = {id(param): name for name, param in row.items()}
-        params = [param for param in group["params"] if param in optimizer.state]
+        params = [param for param in group["params"] if id(param) in names]
         self.names = [names[id(param)] for param in params]
         self._group, self._params = group, [param.data for param in params]
-        self._states = [optimizer.state[param] for param in params]
+        self._states = [optimizer.state.get(param, {}) for param in params]
         self._kernel = _adam_kernel(self._states) if "betas" in group else _sgd_kernel(self._states)
 
     def __call__(self, grads: list[Tensor]) -> None:
@@ -90,13 +98,13 @@ class _Call:
             self._kernel(self._group, self._params, grads)
 
 
-def _together(optimizers: Sequence[Optimizer]) -> Tensor | None:
-    """Lay the step counts of all optimizers into one tensor, so that one operation advances them."""
-    states = [state for optimizer in optimizers for state in optimizer.state.values() if "step" in state]
-    if not states:
+def _together(states: Sequence[dict[str, Any]]) -> Tensor | None:
+    """Lay the step counts of optimizers' states into one tensor, so that one operation advances them."""
+    counting = [state for state in states if "step" in state]
+    if not counting:
         return None
-    steps = torch.stack([state["step"] for state in states])
-    for state, step in zip(states, steps.unbind(), strict=True):
+    steps = torch.stack([state["step"] for state in counting])
+    for state, step in zip(counting, steps.unbind(), strict=True):
         state["step"] = step
     return steps
 

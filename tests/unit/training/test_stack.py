@@ -305,6 +305,17 @@ def test_a_loss_that_is_no_scalar_is_refused_in_a_sentence(size):
         assert ".mean()" in str(left.endings[index].error)
 
 
+def test_a_checkpoint_that_cannot_be_written_ends_that_trial_only(tmp_path):
+    """A file where the folder of one trial's checkpoints belongs is told as that trial's error."""
+    configs = grid("layernorm mlp", 3)
+    (tmp_path / "1").write_text("in the way")
+    left = shard(configs, 3, engine="grouped", folder=tmp_path)
+
+    assert "A checkpoint could not be written" in str(left.endings[1].error)
+    for index in (0, 2):
+        close(left.result(index), alone(configs[index]), "grouped")
+
+
 class Dataless(Zoo):
     """A task without data."""
 
