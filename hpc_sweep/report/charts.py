@@ -168,7 +168,7 @@ def _level_axis(name: str, levels: Sequence[Any]) -> tuple[alt.X, Callable[[Any]
     placed = dict(zip(map(canonical, levels), labels, strict=True))
     angle = -30 if sum(map(len, labels)) > _LETTERS else 0
     axis = alt.Axis(title=name, labelAngle=angle, labelLimit=140, grid=False)
-    return alt.X("x:N", sort=labels, axis=axis), lambda level: placed[canonical(level)]
+    return alt.X("x:N", sort=None, scale=alt.Scale(domain=labels), axis=axis), lambda level: placed[canonical(level)]
 
 
 def _learning_curves(evidence: Evidence, picked: set[int]) -> Picture | None:
@@ -244,7 +244,12 @@ def _ladder(shown: Sequence[Entry], values: dict[int, float], title: str) -> Cha
     spans = [
         row | {"x": e.interval[0], "high": e.interval[1]} for row, e in zip(rows, shown, strict=True) if e.interval
     ]
-    y = alt.Y("row:N", sort=names, axis=alt.Axis(title=None, grid=True, ticks=False, domain=False, labelPadding=10))
+    y = alt.Y(
+        "row:N",
+        sort=None,
+        scale=alt.Scale(domain=names),
+        axis=alt.Axis(title=None, grid=True, ticks=False, domain=False, labelPadding=10),
+    )
     x = alt.X("x:Q", scale=alt.Scale(zero=False, padding=12), axis=alt.Axis(title=title, tickCount=6))
     color = alt.Color("state:N", scale=alt.Scale(domain=list(STATES), range=list(STATES.values())))
     bars = alt.Chart(data(spans)).mark_rule(strokeWidth=2.5, opacity=0.55).encode(x=x, x2="high:Q", y=y, color=color)

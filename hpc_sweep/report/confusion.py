@@ -113,10 +113,13 @@ def _change_map(matrix: Matrix, names: list[str]) -> Chart:
     most = max(0.05, *(abs(row["change"]) for row in rows))
     x = alt.X(
         "predicted:N",
-        sort=names,
+        sort=None,
+        scale=alt.Scale(domain=names),
         axis=alt.Axis(title="predicted", orient="top", labelAngle=-45, labelLimit=120, grid=False),
     )
-    y = alt.Y("true:N", sort=names, axis=alt.Axis(title="true", labelLimit=120, grid=False))
+    y = alt.Y(
+        "true:N", sort=None, scale=alt.Scale(domain=names), axis=alt.Axis(title="true", labelLimit=120, grid=False)
+    )
     shade = alt.Color("change:Q", scale=alt.Scale(range=list(CHANGES), domain=[-most, 0, most]), legend=None)
     cells = alt.Chart(data(rows)).mark_rect(cornerRadius=2).encode(x=x, y=y, color=shade)
     some = data([row | {"dark": abs(row["change"]) > 0.6 * most} for row in rows if row["points"] not in {"+0", "-0"}])
@@ -134,8 +137,10 @@ def _heat_map(matrix: Matrix, names: list[str]) -> Chart:
         for j, count in enumerate(row)
     ]
     axis = alt.Axis(title="predicted", orient="top", labelAngle=-45, labelLimit=120, grid=False)
-    x = alt.X("predicted:N", sort=names, axis=axis)
-    y = alt.Y("true:N", sort=names, axis=alt.Axis(title="true", labelLimit=120, grid=False))
+    x = alt.X("predicted:N", sort=None, scale=alt.Scale(domain=names), axis=axis)
+    y = alt.Y(
+        "true:N", sort=None, scale=alt.Scale(domain=names), axis=alt.Axis(title="true", labelLimit=120, grid=False)
+    )
     shade = alt.Color("share:Q", scale=alt.Scale(range=list(SHADES), domain=[0, 1]), legend=None)
     ink = alt.condition("datum.share > 0.5", alt.value("white"), alt.value(DARK_TEXT))
     cells = alt.Chart(data(rows)).mark_rect(cornerRadius=2).encode(x=x, y=y, color=shade)

@@ -137,7 +137,7 @@ class Picture:
 
 def specification(chart: Chart) -> dict[str, Any]:
     """Return a chart as Vega-Lite. It is not checked against the schema here, which would take longer than the rest."""
-    spec: dict[str, Any] = chart.to_dict(validate=False)
+    spec: dict[str, Any] = _drawable(chart.to_dict(validate=False))
     return spec
 
 
@@ -206,6 +206,15 @@ def _for_page(spec: dict[str, Any], *, wide: bool) -> dict[str, Any]:
         shown["width"] = "container"
         shown["autosize"] = {"type": "fit-x", "contains": "padding"}
     return shown
+
+
+def _drawable(value: Any) -> Any:  # noqa: ANN401 because a specification is any JSON
+    """Put a space behind the one text that Vega, which keeps marks in plain objects, cannot draw."""
+    if isinstance(value, dict):
+        return {key: _drawable(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_drawable(one) for one in value]
+    return "__proto__ " if value == "__proto__" else value
 
 
 def _recoloured(value: Any) -> Any:  # noqa: ANN401 because a specification is any JSON

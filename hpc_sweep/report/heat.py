@@ -109,8 +109,15 @@ def _map(
         row["dark"] = (share if upward else 1 - share) > 0.5  # noqa: PLR2004 because it is the middle of the shades
     shades = list(SHADES) if upward else list(reversed(SHADES))
     color = alt.Color("mean:Q", scale=alt.Scale(range=shades, domain=[least, most]), legend=None)
-    x = alt.X("x:N", sort=across[1], axis=alt.Axis(title=across[0], labelAngle=0, labelLimit=90, grid=False))
-    y = alt.Y("y:N", sort=down[1], axis=alt.Axis(title=down[0], labelLimit=90, grid=False))
+    x = alt.X(
+        "x:N",
+        sort=None,
+        scale=alt.Scale(domain=across[1]),
+        axis=alt.Axis(title=across[0], labelAngle=0, labelLimit=90, grid=False),
+    )
+    y = alt.Y(
+        "y:N", sort=None, scale=alt.Scale(domain=down[1]), axis=alt.Axis(title=down[0], labelLimit=90, grid=False)
+    )
     tooltip = [
         tip("x:N", "across"),
         tip("y:N", "down"),

@@ -99,7 +99,12 @@ def importance(decision: Decision, name: str) -> Picture | None:
         return None
     rows = [{"name": one["name"], "share": one["share"], "low": one["low"], "high": one["high"]} for one in shares]
     order = [row["name"] for row in rows]
-    y = alt.Y("name:N", sort=order, axis=alt.Axis(title=None, labelLimit=220, ticks=False, domain=False))
+    y = alt.Y(
+        "name:N",
+        sort=None,
+        scale=alt.Scale(domain=order),
+        axis=alt.Axis(title=None, labelLimit=220, ticks=False, domain=False),
+    )
     x = alt.X(
         "share:Q",
         scale=alt.Scale(domain=[0, 1]),

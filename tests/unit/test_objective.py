@@ -63,5 +63,5 @@ def test_constraints_are_read_without_evaluating_anything():
 @pytest.mark.parametrize("text", ["precision > 0.9", "val/a == 1", "val/a >= x", "__import__('os')", "", "val/a >= "])
 def test_what_is_no_constraint_is_refused(text):
     """The sentence shows one that can be typed."""
-    with pytest.raises(UserError, match=r"objective\.constraints"):
+    with pytest.raises(UserError, match="no constraint"):
         Objective.parse({"metric": "val/a", "constraints": [text]})

@@ -199,11 +199,13 @@
   // Charts: Vega-Lite, with its expressions interpreted, since the page forbids the evaluation of text.
   const options = { mode: "vega-lite", ast: true, actions: false, renderer: "svg", defaultStyle: false, config: told.theme };
   options.tooltip = { disableDefaultStyle: true };
+  options.logLevel = 1;
   const charts = async () => {
     for (const place of document.querySelectorAll(".strands")) strands(place);
     for (const place of document.querySelectorAll(".chart")) {
       try {
         await vegaEmbed(place, told.specs[Number(place.dataset.spec)], options);
+        place.querySelector("svg").setAttribute("aria-hidden", "true"); // the place itself has the words
       } catch (error) {
         place.textContent = "This chart could not be drawn here; the same picture is in the folder plots.";
         console.error(error);
