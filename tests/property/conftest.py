@@ -1,4 +1,4 @@
-"""Properties: what must hold whatever happens, in whatever order. Long ones are marked `slow` and run by `-m slow`."""
+"""Properties: what must hold whatever happens, in whatever order. Those that take minutes are marked `slow`."""
 
 from __future__ import annotations
 
@@ -15,20 +15,6 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("repeatable")
 
 MEMORY = Path("/dev/shm")
-
-
-def pytest_configure(config):
-    """Declare the marker of the tests that take minutes."""
-    config.addinivalue_line("markers", "slow: takes minutes; run with -m slow")
-
-
-def pytest_collection_modifyitems(config, items):
-    """Leave out what takes minutes unless it is asked for."""
-    if "slow" in config.option.markexpr:
-        return
-    for item in items:
-        if item.get_closest_marker("slow"):
-            item.add_marker(pytest.mark.skip(reason="takes minutes: pytest -m slow"))
 
 
 @pytest.fixture
