@@ -80,18 +80,20 @@ def build(root: Path, results: int, shards: int, entry: int) -> paths.Sweep:
 
 def read_bytes(root: Path) -> None:
     """Read everything and understand nothing."""
+    begun = time.process_time()
     size = sum(len(path.read_bytes()) for path in sorted(root.rglob("*.json*")))
-    print(f"{size / 2**20:.0f} MiB", end=" ")
+    print(f"{size / 2**20:.0f} MiB in {time.process_time() - begun:.2f} CPU s;", end=" ")
 
 
 def merge(root: Path) -> None:
     """Merge once, and once more with what is known."""
-    begun = time.perf_counter()
+    begun = time.process_time()
     state = ledger.read_ledger(paths.Sweep(root))
-    cold = time.perf_counter() - begun
-    begun = time.perf_counter()
+    cold = time.process_time() - begun
+    begun = time.process_time()
     again = ledger.read_ledger(paths.Sweep(root), known=state)
-    print(f"{again.counts['completed']} results {cold:.2f} s; read on {time.perf_counter() - begun:.2f} s", end=" ")
+    on = time.process_time() - begun
+    print(f"{again.counts['completed']} results in {cold:.2f} CPU s; read on in {on:.2f} CPU s;", end=" ")
 
 
 def measured(what: str, root: Path) -> float:

@@ -58,10 +58,12 @@ class Recording:
     def _own(self, job: Composed, settings: Settings) -> str:
         swept = {*job.trial.params, settings.objective.replicate or ""}
         base = ownership.base_of(job.resolved, swept, settings.exclude)
-        code = snapshot.describe(snapshot.roots(Path(job.config.hydra.runtime.cwd), self._sweep))
+        roots = snapshot.roots(Path(job.config.hydra.runtime.cwd), self._sweep)
         data = tasks.fingerprint(job.task) if shipped(job.task) else ""
-        wanted = ownership.identity(settings, records.digest(base), code, data, provenance.versions())
-        return ownership.take(self._sweep, wanted, settings, base).sweep
+        wanted = ownership.identity(
+            settings, records.digest(base), snapshot.describe(roots), data, provenance.versions()
+        )
+        return ownership.take(self._sweep, wanted, settings, base, roots).sweep
 
     def _fields(self, config: DictConfig, returned: JobReturn) -> dict[str, Any]:
         if returned.status is not JobStatus.COMPLETED:

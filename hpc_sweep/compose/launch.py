@@ -104,7 +104,7 @@ def _own(session: Session, batch: Sequence[Composed], settings: Settings) -> led
     session.roots = tuple(snapshot.roots(_code_root(session), session.sweep))
     code = snapshot.describe(session.roots)
     wanted = ownership.identity(settings, digest(base), code, _prepare(batch), provenance.versions())
-    identity = ownership.take(session.sweep, wanted, settings, base)
+    identity = ownership.take(session.sweep, wanted, settings, base, session.roots)
     session.python_path = snapshot.freeze(session.sweep, session.roots)
     session.sweep_id = identity.sweep
     return identity

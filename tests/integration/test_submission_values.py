@@ -40,7 +40,7 @@ COMMANDS = [
 
 CHARACTERS = "'\"\n\t,=/%${}[]()\\:#~*?!&|;<>` -@^+äé日本😀\u2028\u202e\xa0"
 
-PIECES = [*CHARACTERS, "\r\n", "\\\\", "  ", *"%j $HOME ${ -- --help null true 1e3 0x1 NaN .. ../ a Z9".split()]
+PIECES = [*CHARACTERS, "\r\n", "\\\\", "  ", "%j", "$HOME", "${", "--", "null", "1e3", "NaN", "../", "Z9"]
 
 COUNT, TRIALS = 1000, 20
 
@@ -48,7 +48,25 @@ COUNT, TRIALS = 1000, 20
 def odd_values(canary):
     """Return a thousand strings of which each is trouble somewhere, 4 KB ones and empty ones among them."""
     chance = random.Random(20260102)
-    values = ["", " ", *"- -- -1 -x=1 null true 1 1.0 0b1 [] {} [1,2] {a:1} a,b a=b".split()]
+    values = [
+        "",
+        " ",
+        "-",
+        "--",
+        "-1",
+        "-x=1",
+        "null",
+        "true",
+        "1",
+        "1.0",
+        "0b1",
+        "[]",
+        "{}",
+        "[1,2]",
+        "{a:1}",
+        "a,b",
+        "a=b",
+    ]
     values += [command.format(canary=canary) for command in COMMANDS]
     values += ["".join(chance.choices(PIECES, k=1500))[:4096] for _ in range(3)]
     while len(values) < COUNT:

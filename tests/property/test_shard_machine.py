@@ -246,12 +246,12 @@ class Machine(RuleBasedStateMachine):
 
 def test_a_shard_under_everything():
     """Hundreds of histories, the shortest that breaks a promise is shown."""
-    run_state_machine_as_test(Machine, settings=settings(max_examples=25, stateful_step_count=25))
+    run_state_machine_as_test(Machine, settings=settings(max_examples=60, stateful_step_count=30))
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_a_shard_under_everything_for_long():
     """The same, with many more and longer histories."""
-    long = settings(max_examples=1500, stateful_step_count=60, derandomize=False)
+    long = settings(max_examples=1000, stateful_step_count=50, derandomize=False)
     run_state_machine_as_test(Machine, settings=long)

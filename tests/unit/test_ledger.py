@@ -1,5 +1,7 @@
 """From logs to the state of a sweep."""
 
+import threading
+
 import pytest
 
 from hpc_sweep import ledger, paths, records
@@ -142,3 +144,19 @@ def test_the_folder_belongs_to_the_first(sweep):
 
     assert not ledger.write_identity(sweep, other)
     assert (ledger.read_identity(sweep).sweep, ledger.read_identity(sweep).log_mode) == (SWEEP, "link")
+
+
+def test_the_last_words_of_a_shard_that_is_over_are_waited_for(sweep):
+    """Its end may not be visible yet; a reader that is patient sees it before it calls a trial lost."""
+    sweep.attempt(1, 1).root.mkdir(parents=True)
+    late = threading.Timer(0.3, lambda: [publish(sweep, 1, line(1), line(2), line(3)), end(sweep, 1)])
+    late.start()
+
+    assert read_ledger(sweep, over=[1]).counts["lost"] == 3
+    assert read_ledger(sweep, over=[1], patience=30.0).counts["completed"] == 3
+    late.join()
+
+
+def end(place, shard):
+    """Publish the end of the first attempt of a shard."""
+    records.append(place.shard(shard), Kind.END, {"attempt": 1, "counts": {}}, sweep=SWEEP)
