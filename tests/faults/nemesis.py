@@ -408,7 +408,15 @@ def mend(scene) -> None:
         send(daemon(scene.drill, "slurmctld"), signal.SIGCONT)
     cluster = scene.drill.cluster
     process = scene.drill.start(cluster.script, "up", "--dir", cluster.folder)
-    scene.owe(20, "devcluster up", lambda: process.wait(180))
+    scene.owe(20, "devcluster up", lambda: until_up(scene, process))
+
+
+def until_up(scene, process) -> int:
+    """Wait for a cluster that comes up; when another fault met it on the way, bring it up again."""
+    status = process.wait(180)
+    if status:
+        mend(scene)
+    return status
 
 
 class Nemesis:
