@@ -32,6 +32,7 @@ def train(cfg):
     """Train one trial and return its metrics."""
     context = current()
     epoch, chain = restored(context.checkpoint_dir, cfg)
+    order = ""
     print(f"begins after epoch {epoch}")  # noqa: T201 because this is the log of the trial
     while epoch < cfg.epochs:
         epoch += 1

@@ -48,11 +48,11 @@ class Scene:
 
     def pay(self, *, everything=False) -> list[str]:
         """Mend what is due, and return it in words with what the mending gave."""
-        due = [debt for debt in self.debts if everything or debt[0] <= time.monotonic()]
-        paid = []
-        for debt in sorted(due, key=lambda debt: debt[0]):
+        paid: list[str] = []
+        while due := [debt for debt in self.debts if everything or debt[0] <= time.monotonic()]:
+            debt = min(due, key=lambda debt: debt[0])
             self.debts.remove(debt)
-            given = debt[2]()
+            given = debt[2]()  # which may owe something in its turn
             paid.append(debt[1] if given is None else f"{debt[1]}: {given}")
         return paid
 
@@ -403,10 +403,20 @@ def tasks(scene, *states) -> set[str]:
 
 
 def mend(scene) -> None:
-    """Bring the cluster up again, as its administrator does."""
+    """Bring the cluster up again, as its administrator does; whether all its nodes are back is waited for later."""
     with suppress(NoVictimError):
         send(daemon(scene.drill, "slurmctld"), signal.SIGCONT)
-    scene.drill.cluster.verb("up", check=False)
+    cluster = scene.drill.cluster
+    process = scene.drill.start(cluster.script, "up", "--dir", cluster.folder)
+    scene.owe(20, "devcluster up", lambda: until_up(scene, process))
+
+
+def until_up(scene, process) -> int:
+    """Wait for a cluster that comes up; when another fault met it on the way, bring it up again."""
+    status = process.wait(180)
+    if status:
+        mend(scene)
+    return status
 
 
 class Nemesis:

@@ -27,6 +27,9 @@ HELP_SECONDS = 12.0
 """After so long with an empty queue a person looks; an answer of Slurm's that `status` remembers is older by then."""
 
 SWEEP_SECONDS = 900.0
+SPARE = 4
+"""How many faults more are done, because an order to a trial that was faster is none."""
+
 PER_SWEEP = 80
 """After so many faults a sweep is left in peace, so that it can end."""
 
@@ -82,7 +85,7 @@ def soak(cluster, folder: Path, calm: Drill, *, grid, seed, faults, period=2.5, 
         toll.sweeps += 1
         drill = Drill(cluster, folder / f"sweep-{toll.sweeps}")
         nemesis = Nemesis(Scene(drill), seed + toll.sweeps - 1, folder / f"nemesis-{toll.sweeps}.jsonl")
-        wanted = min(faults - toll.faults, PER_SWEEP)
+        wanted = min(faults - toll.faults + SPARE, PER_SWEEP)
         one = _Sweep(drill, nemesis, toll, wanted, period)
         drill.submit(*SETTINGS, *settings, grid=grid)
         one.run()

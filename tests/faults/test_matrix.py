@@ -119,12 +119,24 @@ def test_preempted_jobs_go_on(scene, calm, partition):
     drill.until_training(5)
     urgent = ("sbatch", "-p", "urgent", "--exclusive", "-N4", "-o", "/dev/null", "--wrap", "true")
     drill.cluster.run(*urgent)
-    drill.until_over(180)
 
+    assert drill.finish() <= 1
     assert same_as(drill, calm)
     assert len(drill.sweep.attempts(1)) > 1
     begun = [line for line in drill.sweep.attempts(1)[1].log.read_text().splitlines() if line.startswith("begins")]
     assert begun[0] != "begins after epoch 0"
+
+
+@pytest.mark.xfail(reason="the steward takes a checkpoint for no progress", strict=True)
+def test_f10_a_shard_that_saved_and_stopped_needs_no_person(scene, calm):
+    """Preempted with grace before any trial has ended: what was saved is progress, and the steward goes on."""
+    drill = scene.drill
+    drill.submit("pace.seconds=0.5", "hydra.launcher.partition=preempt_grace", "hydra.launcher.trials_per_shard=6")
+    drill.until_training(3)
+    drill.cluster.run("sbatch", "-p", "urgent", "--exclusive", "-N4", "-o", "/dev/null", "--wrap", "true")
+    drill.until_over(180)
+
+    assert same_as(drill, calm)
 
 
 def test_f12_a_storm_of_signals_stops_a_shard_politely(scene, calm):
@@ -171,7 +183,6 @@ def test_f42_a_second_attempt_by_hand_takes_over(scene, calm):
     drill.until_training(2)
     nemesis.run_twice(scene)
     wait_for(lambda: len(drill.claims()) > 2, "the second attempt", 60)
-    scene.debts.clear()
     drill.finish()
 
     assert same_as(drill, calm)
@@ -223,7 +234,7 @@ def test_f14_a_submitter_that_is_killed_is_followed_by_one_that_completes(scene,
     process.kill()
     process.wait()
     drill.submit()
-    drill.until_over()
+    drill.finish()  # the array may be over before its steward could be sent: then a person collects
 
     assert same_as(drill, calm)
     assert sorted(shard for shard, _, _ in drill.claims()) == [1, 2]

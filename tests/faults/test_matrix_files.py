@@ -172,7 +172,7 @@ def test_f40_eight_collectors_at_once_leave_what_one_leaves(copy):
 
 
 def test_f15_a_collector_that_is_killed_anywhere(copy):
-    """Killed after each of its files: the next one completes, and the bytes are the same."""
+    """Killed before the first, third and sixth of its files: the next one completes, and the bytes are the same."""
     whole = derived(copy)
     script = (
         "import os, sys; from hpc_sweep import records, paths; from hpc_sweep.report import collect as module\n"
@@ -182,7 +182,7 @@ def test_f15_a_collector_that_is_killed_anywhere(copy):
         "    os._exit(9) if left[0] < 0 else put(*given)\n"
         "module._put = limited; module.collect(paths.Sweep(Path(sys.argv[1])))\n"
     )
-    for number in range(7):
+    for number in (0, 2, 5):
         shutil.rmtree(copy.sweep.merged, ignore_errors=True)
         done = copy.run(sys.executable, "-c", script, copy.root, number)
         assert done.returncode in {0, 9}
