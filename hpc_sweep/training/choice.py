@@ -29,7 +29,7 @@ _FEW = 4
 _BEHIND = 0.9
 _MARGIN = 1.05
 """By so much another engine must beat sequential: less is noise, and sequential is the reference."""
-_ROUNDS = 5
+_ROUNDS = 4
 _LONG_ENOUGH, _MOST = 0.005, 20
 """Short steps are timed so many seconds in a row, or so many of them."""
 
@@ -122,7 +122,7 @@ class _Race:
         It is not asked yet whether grouped is right, which takes longer than to see that it would not pay.
         """
         few = self._members[: min(_FEW, len(self._members))]
-        ratio = self._compare([GROUPED], few, rounds=2).get(GROUPED, 0.0)
+        ratio = self._compare([GROUPED], few, rounds=1).get(GROUPED, 0.0)
         self.failed.clear()
         return ratio
 
@@ -137,8 +137,8 @@ class _Race:
                 runners.pop(name, None)
                 self.failed[name] = f"{type(error).__name__}: {str(error).strip()}".splitlines()[0][:120]
         runners[SEQUENTIAL]()
-        times: dict[str, list[float]] = {name: [] for name in runners}
-        repeats = {name: max(1, min(_MOST, int(_LONG_ENOUGH / self._seconds(run, 1)))) for name, run in runners.items()}
+        times = {name: [self._seconds(runner, 1)] for name, runner in runners.items()}
+        repeats = {name: max(1, min(_MOST, int(_LONG_ENOUGH / max(first, 1e-6)))) for name, (first,) in times.items()}
         for turn in range(rounds):
             if turn and self._left <= 0:
                 break
