@@ -1,13 +1,16 @@
 # make sweep   the main job on the embedded data: environment, sweep, report
 # make test    every test, in the same environment
 # make lint    ruff and mypy
+# make soak    sweeps under a seeded nemesis: make soak FAULTS=500 SEED=1
 # make data    render an IRMAS-like folder of wav files into outputs/data/rendered
 
 PYTHON ?= python3
 VENV := .venv
+FAULTS ?= 500
+SEED ?= 1
 BIN := $(VENV)/bin
 
-.PHONY: env sweep test lint data test-env clean
+.PHONY: env sweep test lint soak data test-env clean
 
 env: $(VENV)/.base
 test-env: $(VENV)/.test
@@ -33,6 +36,9 @@ lint: test-env
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+soak: test-env
+	$(BIN)/python benchmarks/soak.py --faults $(FAULTS) --seed $(SEED)
 
 data: test-env
 	$(BIN)/python -m hpc_sweep.tasks.instruments.render outputs/data/rendered

@@ -37,6 +37,9 @@ def _verb(function: Callable[..., int]) -> Callable[..., None]:
         except SweepError as error:
             click.echo(str(error), err=True)
             sys.exit(error.exit_status)
+        except OSError as error:
+            click.echo(f"{error.strerror or error}\n{error.filename or ''}".strip(), err=True)
+            sys.exit(2)
 
     return command
 
@@ -77,12 +80,7 @@ def status(folder: Path, watch: bool, as_json: bool) -> int:
 @_verb
 def collect(folder: Path, choose: int | None, reason: str) -> int:
     """Merge the results into tables, decide, and write the report; safe at any time, twice at once."""
-    sweep = _open(folder)
-    chosen = None if choose is None else (choose, reason)
-    decision = collect_sweep(sweep, over=states.over(sweep), chosen=chosen)
-    click.echo(summary(sweep, decision))
-    refused = decision.winner is None
-    return 1 if refused or decision.coverage["failed"] else 0
+    return _collected(_open(folder), None if choose is None else (choose, reason))
 
 
 @main.command()
@@ -123,8 +121,9 @@ def audit(table: Path, output: Path | None, as_json: bool, **asked: Any) -> int:
 def resume(folder: Path, failed: bool, allow_code_change: bool) -> int:
     """Submit what has no outcome and tries left; a local sweep goes on here."""
     sweep = _open(folder)
-    click.echo(going_on.resume(sweep, again=failed, allow_code_change=allow_code_change))
-    return 0
+    resumed = going_on.resume(sweep, again=failed, allow_code_change=allow_code_change)
+    click.echo(resumed.text)
+    return _collected(sweep) if resumed.over else 0
 
 
 @main.command()
@@ -152,6 +151,13 @@ def _open(folder: Path) -> paths.Sweep:
     sweep = paths.Sweep(folder.resolve())
     ledger.read_identity(sweep)
     return sweep
+
+
+def _collected(sweep: paths.Sweep, chosen: tuple[int, str] | None = None) -> int:
+    decision = collect_sweep(sweep, over=states.over(sweep), chosen=chosen)
+    click.echo(summary(sweep, decision))
+    refused = decision.winner is None
+    return 1 if refused or decision.coverage["failed"] else 0
 
 
 def _look(sweep: paths.Sweep) -> tuple[ledger.Ledger, dict[int, states.Place]]:

@@ -14,6 +14,7 @@ from hpc_sweep.errors import CorruptRecordError, ForeignSweepError
 from hpc_sweep.objective import Objective
 from hpc_sweep.plan import Plan, read_plan
 from hpc_sweep.records import canonical
+from hpc_sweep.records.patience import pauses
 from hpc_sweep.trial import Status
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def write_identity(sweep: paths.Sweep, identity: Identity) -> bool:
         return False
     mode = records.probe(sweep.root)
     body = {**vars(identity), "objective": identity.objective.as_json(), "schema": records.SCHEMA, "log_mode": mode}
-    return records.publish(sweep.identity, records.canonical(body) + "\n")
+    return records.publish(sweep.identity, records.seal(body))
 
 
 def read_identity(sweep: paths.Sweep) -> Identity:
@@ -112,25 +113,32 @@ def read_identity(sweep: paths.Sweep) -> Identity:
             where=f"Folder: {sweep.root}",
             next_step="Give the folder that a sweep printed, for example outputs/task11/<stamp>.",
         )
-    body = records.read_json(sweep.identity)
+    body = records.read_sealed(sweep.identity)
     try:
         fields = {name: body[name] for name in Identity.__dataclass_fields__ if name != "objective"}
         return Identity(**fields, objective=Objective.parse(body["objective"]))
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise CorruptRecordError("sweep.json lacks what it must say.", where=f"{sweep.identity}: {error}") from None
 
 
 def read_ledger(
-    sweep: paths.Sweep, *, over: Collection[int] = (), held: Collection[int] = (), known: Ledger | None = None
+    sweep: paths.Sweep,
+    *,
+    over: Collection[int] = (),
+    held: Collection[int] = (),
+    known: Ledger | None = None,
+    patience: float | None = 0.0,
 ) -> Ledger:
     """Read every log of a sweep.
 
     `over` are the shards whose jobs are known to have ended, `held` those that wait until a person acts. With `known`,
-    what was read before, only what is new is read.
+    what was read before, only what is new is read. For `patience` seconds a shard that is over without having come to
+    its end is read again, because its last words may not be visible yet; None is as long as its file system may take.
     """
     identity = read_identity(sweep) if known is None else known.identity
     plan = _read_plan(sweep, identity.sweep, known)
     shards = {number: _read_on(sweep, identity.sweep, number, known) for number in plan.shards}
+    _read_again(sweep, identity.sweep, {number: shards[number] for number in over if number in shards}, patience)
     rows = tuple(_row(trial, shards[trial.shard], trial.shard in over, trial.shard in held) for trial in plan.trials)
     inputs = {"plan": len(plan.parts)} | {f"shards/{number:04d}": state.last for number, state in shards.items()}
     late = tuple(result for state in shards.values() for result in state.late)
@@ -185,6 +193,22 @@ def status(row: ShardState, trial: str, *, over: bool, held: bool = False) -> St
     if over or row.ended:
         return Status.LOST
     return Status.RUNNING if trial in row.started else Status.PLANNED
+
+
+def _read_again(sweep: paths.Sweep, sweep_id: str, shards: Mapping[int, ShardState], patience: float | None) -> None:
+    """Read on in shards that are over and have no end, until they have one or no cache can be to blame."""
+    unended = {number: state for number, state in shards.items() if not state.ended}
+    if not unended:
+        return
+    for _ in pauses(max(map(sweep.shard, unended), key=_changed), patience):
+        for number, state in unended.items():
+            extend(state, sweep.shard(number), sweep_id)
+        if all(state.ended for state in unended.values()):
+            return
+
+
+def _changed(folder: Path) -> float:
+    return folder.stat().st_mtime if folder.exists() else 0.0
 
 
 def _row(trial: Trial, shard: ShardState, over: bool, held: bool) -> Row:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from hpc_sweep import ledger, records
@@ -22,8 +22,16 @@ if TYPE_CHECKING:
     from hpc_sweep.cluster.intent import Intent, Submission
 
 
-def resume(sweep: paths.Sweep, *, again: bool = False, allow_code_change: bool = False) -> str:
-    """Submit, or run here, what has no outcome and tries left, and return what was done in one sentence.
+@dataclass(frozen=True)
+class Resumed:
+    """What was done, in a sentence, and whether nothing of the sweep runs or waits any more."""
+
+    text: str
+    over: bool
+
+
+def resume(sweep: paths.Sweep, *, again: bool = False, allow_code_change: bool = False) -> Resumed:
+    """Submit, or run here, what has no outcome and tries left.
 
     ``again`` has failures trained anew; ``allow_code_change`` lets shards run on whose code is not that of the plan.
     """
@@ -37,9 +45,10 @@ def resume(sweep: paths.Sweep, *, again: bool = False, allow_code_change: bool =
         return _here(sweep, sweep_id, template, again)
     sent = Submitter(sweep, sweep_id, template).submit(lambda _: owed.shards(ledger.read_ledger(sweep), again=again))
     waiting = f" {sent.left} shards wait for room; the steward submits them." if sent.left else ""
-    if not sent.arrays:
-        return "Nothing is left to submit." + (f" Job {sent.steward} will collect." if sent.steward else "") + waiting
-    return f"Submitted {sent.shards} shards as job {', '.join(sent.arrays)}.{waiting}"
+    if sent.arrays:
+        return Resumed(f"Submitted {sent.shards} shards as job {', '.join(sent.arrays)}.{waiting}", over=False)
+    text = "Nothing is left to submit." + (f" Job {sent.steward} will collect." if sent.steward else "")
+    return Resumed(text + waiting, over=not sent.live)
 
 
 def cancel(sweep: paths.Sweep) -> str:
@@ -58,13 +67,13 @@ def cancel(sweep: paths.Sweep) -> str:
     return f"Cancelled. Ended {ended} processes here." if ended else "Cancelled."
 
 
-def _here(sweep: paths.Sweep, sweep_id: str, template: Intent, again: bool) -> str:
+def _here(sweep: paths.Sweep, sweep_id: str, template: Intent, again: bool) -> Resumed:
     state = ledger.read_ledger(sweep, over=states.over(sweep))
     shards = local.idle(sweep, owed.shards(state, again=again))
     if not shards:
-        return "Nothing is left to train."
+        return Resumed("Nothing is left to train.", over=True)
     local.run(sweep, sweep_id, template, shards, trials=owed.trials_owed(state, shards))
-    return f"Ran {len(shards)} shards here."
+    return Resumed(f"Ran {len(shards)} shards here.", over=True)
 
 
 def _template(sweep: paths.Sweep, sweep_id: str) -> Intent:

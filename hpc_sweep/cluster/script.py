@@ -67,6 +67,8 @@ def _render(sweep: paths.Sweep, parameters: Mapping[str, Any], command: str, arr
         if name != "setup":  # it is shell by its nature
             _refuse_control(name, value)
     more = {"output": _output(sweep, array_size), "requeue": True, **parameters.get("additional_parameters", {})}
+    more = {name: value for name, value in more.items() if value is not False}
+    more |= {} if "requeue" in more else {"no-requeue": True}
     given = {**parameters, "use_srun": False, "stderr_to_stdout": True, "additional_parameters": more}
     try:
         executor = SlurmExecutor(folder="unused")

@@ -24,7 +24,10 @@ FINAL = frozenset(
 )
 """States after which an array task will not run again; PREEMPTED is none, because Slurm requeues it."""
 
-_REFUSED = re.compile(r"Batch job submission failed: (?P<why>.+)|sbatch: error: (?P<call>Invalid .+|Unable to open .+)")
+_REFUSED = re.compile(
+    r"Batch job submission failed: (?P<why>.+)"
+    r"|sbatch: (?:error: )?(?P<call>Invalid .+|Unable to open .+|(?:unrecognized |unknown )?option .+)"
+)
 _FULL = re.compile(r"(?:Assoc|QOS)\w*Submit\w*|Resource temporarily unavailable|MaxJobCount")
 _OUT_OF_REACH = re.compile(
     "Unable to contact|timed out|Connection|Zero Bytes|Unexpected message|slurmctld|protocol|Transport|"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,13 +53,23 @@ def _run(sweep: paths.Sweep, number: int) -> int:
         _say(refusal)
         return 0
     _patiently(lambda: _wait_for_endings(sweep, sweep_id))
-    collect(sweep, over=states.over(sweep))
+    collected = _collect(sweep)
     rounds = (intent.parameters.get("steward") or {}).get("max_rounds", MAX_ROUNDS)
     if intent.round >= rounds:
         _say(f"{rounds} rounds are spent. Type {command('resume', sweep.root)} to go on.")
-        return 0
+        return 0 if collected else 1
     _patiently(lambda: _submit(sweep, sweep_id, intent))
-    return 0
+    return 0 if collected else 1
+
+
+def _collect(sweep: paths.Sweep) -> bool:
+    """Merge and report; whatever goes wrong with a report is told, and must not keep what is owed from running."""
+    try:
+        collect(sweep, over=states.over(sweep))
+    except Exception:  # noqa: BLE001 because the next round matters more than a picture
+        traceback.print_exc()
+        return False
+    return True
 
 
 def _submit(sweep: paths.Sweep, sweep_id: str, intent: Intent) -> None:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-TRIES = 5
+TRIES = 4
 POLL_SECONDS = 10.0
 OUT_OF_SIGHT_SECONDS = 180.0
 """For how long a submitter on another machine is believed to be at work."""
@@ -55,12 +55,16 @@ class OvertakenError(Exception):
 
 @dataclass
 class Sent:
-    """What one call submitted: the jobs of the arrays, the steward's job, and how many shards had to wait."""
+    """What one call submitted: the jobs of the arrays, the steward's job, and how many shards had to wait.
+
+    ``live`` says that arrays of the sweep are in the queue, of this call or an earlier one.
+    """
 
     arrays: list[str] = field(default_factory=list)
     shards: int = 0
     steward: str = ""
     left: int = 0
+    live: bool = False
 
 
 @dataclass
@@ -85,7 +89,7 @@ class Submitter:
         self.sweep.job_output.mkdir(parents=True, exist_ok=True, mode=0o700)  # jobs without it fail without a word
         parameters = self.template.parameters
         allowed = limits.read(parameters.get("account"), parameters.get("qos"))
-        most, self.silence = allowed.jobs, allowed.silence
+        most, self.silence, reason = allowed.jobs, allowed.silence, ""
         for _ in range(TRIES):
             settle(self.sweep, self.sweep_id, self.silence)
             after = intents.last(self.sweep)
@@ -97,9 +101,11 @@ class Submitter:
                 chunks = limits.chunks(shards, allowed, room, self._parallelism)
                 after = self._send_arrays(chunks, after, sent, log, tasks)
                 sent.left = len(shards) - len(shards[:room])
-                if not self._ensure_steward(after, sent) and sent.left:
+                sent.live = self._ensure_steward(after, sent)
+                if sent.left and not sent.live:
                     raise _no_room(self.sweep, f"{len(tasks)} jobs are in the queue")
-            except OvertakenError:
+            except OvertakenError as error:
+                reason = str(error) or "others submit the same sweep"
                 continue
             except slurm.FullError as error:
                 if room <= 1:
@@ -107,7 +113,11 @@ class Submitter:
                 most = room // 2
                 continue
             return sent
-        raise SchedulerError("The sweep was submitted by others at the same time.", next_step="Look at its status.")
+        raise SchedulerError(
+            f"Slurm was asked {TRIES} times and took nothing: {reason}",
+            where=f"Folder: {self.sweep.root}",
+            next_step=f"Look at {command('status', self.sweep.root)}, and type the same command again later.",
+        )
 
     @property
     def _parallelism(self) -> int:
@@ -171,7 +181,7 @@ class Submitter:
             found = look_up(self.sweep, number, intent, self.silence)
             if found is None:
                 intents.answer(self.sweep, self.sweep_id, number, (), NOT_FOUND)
-                raise OvertakenError from None
+                raise OvertakenError(error.what) from None
             job = found
         except (slurm.FullError, UserError) as error:
             intents.answer(self.sweep, self.sweep_id, number, (), error.what)

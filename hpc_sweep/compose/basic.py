@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,12 +40,12 @@ class Recording:
     def record(self, config: DictConfig, returned: JobReturn) -> None:
         """Append a trial and how it ended."""
         settings = Settings.read(task_of(config), {})
-        job = identify(config, self._fixed, settings, config.hydra.job.num + 1)
+        job = identify(config, self._fixed, settings, 0)
         if not self._id:
             self._id = self._own(job, settings)
         known = {trial.id for trial in read_plan(self._sweep.plan, sweep=self._id).trials}
         if job.trial.id not in known:
-            trials = with_changes([job], job.raw)
+            trials = [replace(trial, number=len(known) + 1) for trial in with_changes([job], job.raw)]
             append_part(self._sweep.plan, trials, [1], sweep=self._id, base=job.raw, form=form.REBUILT)
         line = {"trial": job.trial.id, "attempt": "0001/0", **self._fields(config, returned)}
         shard = self._sweep.shard(1)
@@ -58,10 +59,12 @@ class Recording:
     def _own(self, job: Composed, settings: Settings) -> str:
         swept = {*job.trial.params, settings.objective.replicate or ""}
         base = ownership.base_of(job.resolved, swept, settings.exclude)
-        code = snapshot.describe(snapshot.roots(Path(job.config.hydra.runtime.cwd), self._sweep))
+        roots = snapshot.roots(Path(job.config.hydra.runtime.cwd), self._sweep)
         data = tasks.fingerprint(job.task) if shipped(job.task) else ""
-        wanted = ownership.identity(settings, records.digest(base), code, data, provenance.versions())
-        return ownership.take(self._sweep, wanted, settings, base).sweep
+        wanted = ownership.identity(
+            settings, records.digest(base), snapshot.describe(roots), data, provenance.versions()
+        )
+        return ownership.take(self._sweep, wanted, settings, base, roots).sweep
 
     def _fields(self, config: DictConfig, returned: JobReturn) -> dict[str, Any]:
         if returned.status is not JobStatus.COMPLETED:

@@ -10,15 +10,16 @@ import hashlib
 import math
 import os
 from numbers import Real
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cloudpickle
 from hydra.core.singleton import Singleton
 from hydra.core.utils import JobStatus, run_job, setup_globals
-from omegaconf import OmegaConf
+from omegaconf import OmegaConf, open_dict, read_write
 from omegaconf.basecontainer import BaseContainer
 
-from hpc_sweep import records, tasks
+from hpc_sweep import ledger, records, tasks
 from hpc_sweep.compose.trials import task_of
 from hpc_sweep.errors import CorruptRecordError, UserError
 from hpc_sweep.identity import plain, resolved, trial_id
@@ -75,16 +76,35 @@ def carry(
 def loader(sweep: paths.Sweep, plan: Plan) -> Train:
     """Return what trains any trial of a plan; called in the worker."""
     carried: dict[int, Train] = {}
+    data = ledger.read_identity(sweep).data
 
     def train(trial: Trial, context: Context) -> Result:
         part = plan.part_of(trial)
         if part.form == REBUILT:
-            return tasks.train(configuration(part, trial), context)
+            return _on_known_data(configuration(part, trial), context, data)
         if part.number not in carried:
             carried[part.number] = _carried(sweep, part)
         return carried[part.number](trial, context)
 
     return train
+
+
+def _on_known_data(cfg: DictConfig, context: Context, data: str) -> Result:
+    """Train one of our own trials on the sweep's data; a result of other data is none."""
+    _refuse_other_data(cfg, data, "before it trained")
+    result = tasks.train(cfg, context)
+    _refuse_other_data(cfg, data, "while it trained, so its result does not count")
+    return result
+
+
+def _refuse_other_data(cfg: DictConfig, data: str, when: str) -> None:
+    found = tasks.fingerprint(cfg)
+    if data and found not in data.split("+"):
+        raise UserError(
+            f"The data were changed {when}: their fingerprint is {found[:12]}, the sweep's is {data[:12]}.",
+            where=f"Data: {OmegaConf.to_container(cfg.data, resolve=True)}",
+            next_step="Bring the data back and type hpc-sweep resume <sweep> --failed, or sweep anew elsewhere.",
+        )
 
 
 def configuration(part: Part, trial: Trial) -> DictConfig:
@@ -121,9 +141,17 @@ def _carried(sweep: paths.Sweep, part: Part) -> Train:
         config = form["configs"][trial.id]
         if trial_id(resolved(task_of(config), volatile), exclude) != trial.id:
             raise CorruptRecordError("The carried configuration is not the planned one.", where=f"Trial {trial.number}")
+        _follow_move(config, sweep)
         return _run(config, form)
 
     return train
+
+
+def _follow_move(config: DictConfig, sweep: paths.Sweep) -> None:
+    """Let a trial of a sweep that was moved write where the sweep is now."""
+    if Path(str(config.hydra.sweep.dir)).resolve() != sweep.root.resolve():
+        with read_write(config), open_dict(config):
+            config.hydra.sweep.dir = str(sweep.root)
 
 
 def _run(config: DictConfig, form: Mapping[str, Any]) -> Result:

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
     from omegaconf import DictConfig
 
+INTERRUPTED = 130
+"""The exit status of a program that a person interrupted, as shells know it."""
+
 RESULT = "result.json"
 """What a trial leaves in its Hydra output directory."""
 
@@ -42,6 +45,10 @@ def run(main: Callable[[], object]) -> int:
         main()
     except SweepError as error:
         return _say(str(error), error.exit_status)
+    except KeyboardInterrupt:
+        return _say("Interrupted. What was finished is kept; the same command goes on.", INTERRUPTED)
+    except OSError as error:
+        return _say(f"{error.strerror or error}\n{error.filename or ''}".strip(), 2)
     except (HydraException, OmegaConfBaseException) as error:
         return _say(f"{error}\n{error.__cause__ or ''}".strip(), 2)
     return 1 if trials_failed() else 0

@@ -14,7 +14,7 @@ from rich.progress import track
 
 from hpc_sweep import ledger, tasks
 from hpc_sweep.cluster import intent as intents
-from hpc_sweep.cluster import local, owed, script, submission
+from hpc_sweep.cluster import local, owed, script, states, submission
 from hpc_sweep.cluster.intent import Intent
 from hpc_sweep.cluster.reasons import command
 from hpc_sweep.cluster.submission import Submitter
@@ -104,7 +104,7 @@ def _own(session: Session, batch: Sequence[Composed], settings: Settings) -> led
     session.roots = tuple(snapshot.roots(_code_root(session), session.sweep))
     code = snapshot.describe(session.roots)
     wanted = ownership.identity(settings, digest(base), code, _prepare(batch), provenance.versions())
-    identity = ownership.take(session.sweep, wanted, settings, base)
+    identity = ownership.take(session.sweep, wanted, settings, base, session.roots)
     session.python_path = snapshot.freeze(session.sweep, session.roots)
     session.sweep_id = identity.sweep
     return identity
@@ -159,8 +159,10 @@ def _sizes(session: Session, trials: int) -> list[int]:
 
 
 def _at_once(session: Session) -> int:
-    wanted: int = session.parameters.get("n_jobs") or local.cores()
-    return wanted
+    wanted = session.parameters.get("n_jobs")
+    if wanted is not None and wanted < 1:
+        raise UserError(f"hydra.launcher.n_jobs={wanted} trains nothing.", next_step="Type hydra.launcher.n_jobs=1")
+    return int(wanted or local.cores())
 
 
 def _execute(session: Session, batch: Sequence[Composed]) -> bool:
@@ -220,18 +222,15 @@ def _tell(sent: Sent, sweep: paths.Sweep) -> None:
 
 def _read_back(session: Session, batch: Sequence[Composed]) -> list[JobReturn]:
     """Collect, tell the result, and build what Hydra's sweeper expects from the plan and the logs."""
-    state = ledger.read_ledger(session.sweep, over=_shards(session))
-    decision = collect(session.sweep, over=_shards(session))
+    over = states.over(session.sweep)
+    state = ledger.read_ledger(session.sweep, over=over)
+    decision = collect(session.sweep, over=over)
     log.info("%s", summary(session.sweep, decision))
     rows = {row.trial.id: row for row in state.rows}
     given = [returns.job_return(job, rows[job.trial.id]) for job in batch]
     if any(map(returns.failed, given)):
         note_failure(session.sweep_id)
     return given
-
-
-def _shards(session: Session) -> list[int]:
-    return read_plan(session.sweep.plan, sweep=session.sweep_id).shards
 
 
 def _preview(session: Session, batch: Sequence[Composed]) -> str:

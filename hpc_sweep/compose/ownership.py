@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import OmegaConf
 
 from hpc_sweep import ledger, paths
+from hpc_sweep.compose.snapshot import changed_files
 from hpc_sweep.errors import ForeignSweepError
 from hpc_sweep.identity import resolved, without
 from hpc_sweep.plan import read_plan
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hpc_sweep.compose.settings import Settings
+    from hpc_sweep.compose.snapshot import Root
 
 RECORDS = ("sweep.json", "plan", "submissions", "shards", "code", "merged", "decision", "production")
 
@@ -36,11 +38,17 @@ def identity(
     return ledger.Identity(uuid.uuid4().hex, settings.objective, base, code, data, versions, created)
 
 
-def take(sweep: paths.Sweep, wanted: ledger.Identity, settings: Settings, base: Mapping[str, Any]) -> ledger.Identity:
+def take(
+    sweep: paths.Sweep,
+    wanted: ledger.Identity,
+    settings: Settings,
+    base: Mapping[str, Any],
+    roots: Sequence[Root],
+) -> ledger.Identity:
     """Own the folder: publish `wanted`, or return the identity of the sweep that it extends.
 
-    ``base`` is the base configuration whose digest `wanted` has. ForeignSweepError names what differs when the folder's
-    sweep is another one.
+    ``base`` is the base configuration whose digest `wanted` has, ``roots`` are its code roots. ForeignSweepError names
+    what differs when the folder's sweep is another one.
     """
     sweep.root.mkdir(parents=True, exist_ok=True, mode=0o700)
     if settings.existing == "anew" and sweep.identity.exists():
@@ -54,7 +62,14 @@ def take(sweep: paths.Sweep, wanted: ledger.Identity, settings: Settings, base: 
             next_step="Give another hydra.sweep.dir, or type hydra.launcher.existing=extend to add trials to this one.",
         )
     found = ledger.read_identity(sweep)
-    _refuse_other(sweep, found, wanted, settings, base)
+    differs = _differences(sweep, found, wanted, settings, base)
+    differs = differs or _code_difference(sweep, found, wanted, settings, roots)
+    if differs:
+        raise ForeignSweepError(
+            f"The folder holds another sweep: {'; '.join(differs[:NAMED])} differs from what you asked for.",
+            where=f"Folder: {sweep.root}",
+            next_step=_way_out(differs),
+        )
     return found
 
 
@@ -84,25 +99,27 @@ def base_of(configuration: Mapping[str, Any], swept: Collection[str], exclude: C
     return without(configuration, {*swept, *exclude})
 
 
-def _refuse_other(
+def _differences(
     sweep: paths.Sweep, found: ledger.Identity, wanted: ledger.Identity, settings: Settings, base: Mapping[str, Any]
-) -> None:
-    """Refuse to extend a sweep by what cannot be compared with it, and name the keys that differ."""
-    differs: list[str] = []
+) -> list[str]:
+    """Return the keys by which trials could not be compared with those of the sweep that is there."""
     if found.objective != wanted.objective:
-        differs = _keys(found.objective.as_json(), wanted.objective.as_json(), "objective.")
-    elif found.base != wanted.base:
-        differs = _base_keys(sweep, found, settings, base)
-    elif found.data != wanted.data:
-        differs = [f"the data ({found.data[:12] or 'none'} there, {wanted.data[:12] or 'none'} here)"]
-    elif found.code["sha256"] != wanted.code["sha256"] and not settings.allow_code_change:
-        differs = ["the code"]
-    if differs:
-        raise ForeignSweepError(
-            f"The folder holds another sweep: {'; '.join(differs[:NAMED])} differs from what you asked for.",
-            where=f"Folder: {sweep.root}",
-            next_step=_way_out(differs),
-        )
+        return _keys(found.objective.as_json(), wanted.objective.as_json(), "objective.")
+    if found.base != wanted.base:
+        return _base_keys(sweep, found, settings, base)
+    if not set(wanted.data.split("+")) <= set(found.data.split("+")):
+        return [f"the data ({found.data[:12] or 'none'} there, {wanted.data[:12] or 'none'} here)"]
+    return []
+
+
+def _code_difference(
+    sweep: paths.Sweep, found: ledger.Identity, wanted: ledger.Identity, settings: Settings, roots: Sequence[Root]
+) -> list[str]:
+    """Return in which files the code differs, unless a person allows it."""
+    if found.code["sha256"] == wanted.code["sha256"] or settings.allow_code_change:
+        return []
+    files = changed_files(sweep, found.code.get("roots", {}), roots)
+    return [f"the code ({', '.join(files[:NAMED])})" if files else "the code"]
 
 
 def _base_keys(sweep: paths.Sweep, found: ledger.Identity, settings: Settings, base: Mapping[str, Any]) -> list[str]:
@@ -129,10 +146,10 @@ def _keys(there: Mapping[str, Any], here: Mapping[str, Any], above: str = "") ->
 
 
 def _said(value: object) -> str:
-    return "not" if value is _MISSING else canonical(value)[:40]
+    return "swept or not set" if value is _MISSING else canonical(value)[:40]
 
 
 def _way_out(differs: Sequence[str]) -> str:
-    if differs == ["the code"]:
+    if differs[0].startswith("the code"):
         return "Type hydra.launcher.allow_code_change=true to extend it nevertheless, or give another hydra.sweep.dir."
     return "Give another hydra.sweep.dir, or type hydra.launcher.existing=anew to set the old records aside."

@@ -37,23 +37,30 @@ COMPILED = (".so", ".pyd", ".dylib")
 
 @dataclass(frozen=True)
 class Root:
-    """One code root as it was at submit. ``copied`` says that the sweep has a copy, named by the digest."""
+    """One code root as it was at submit.
+
+    ``copied`` says that the sweep has a copy, named by the digest; ``only`` are the packages that count, all if empty.
+    """
 
     folder: str
     sha256: str
     copied: bool
+    only: Sequence[str] = ()
 
     def differs(self) -> list[str]:
         """Return what tells the root of now from the root at submit; nothing when it is copied or the same."""
-        if self.copied or _sha256(_contents(Path(self.folder))) == self.sha256:
+        if self.copied or _sha256(self.contents()) == self.sha256:
             return []
         return [f"{self.folder} is not what it was when the sweep was submitted"]
+
+    def contents(self, sweep: Path | None = None) -> dict[str, bytes]:
+        """Return the sources as they are now, by name; what lies in a sweep is none."""
+        return _contents(Path(self.folder), sweep, self.only)
 
 
 def roots(script: Path, sweep: paths.Sweep) -> list[Root]:
     """Return the code roots of an app whose script lies in the folder ``script``, digested but not copied yet."""
-    folders = _folders(script)
-    return [_root(folder, sweep.root) for folder in folders]
+    return [_root(folder, only, sweep.root) for folder, only in _folders(script).items()]
 
 
 def freeze(sweep: paths.Sweep, found: Sequence[Root]) -> tuple[str, ...]:
@@ -108,30 +115,36 @@ def changed_files(sweep: paths.Sweep, known: Mapping[str, str], found: Sequence[
     for root in found:
         copy = sweep.code / known.get(Path(root.folder).name, "none")
         if copy.is_dir():
-            before, now = _contents_of(copy, _sources(copy)), _contents(Path(root.folder))
+            before, now = _contents_of(copy, _sources(copy)), root.contents(sweep.root)
             names += sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
     return names
 
 
-def _folders(script: Path) -> list[Path]:
-    """Return the app's root and the editable installs, without those that lie in another one."""
+def _folders(script: Path) -> dict[Path, tuple[str, ...]]:
+    """Return the app's root and the editable installs with their packages, without those that lie in another one."""
     top = _git(script, "rev-parse", "--show-toplevel")
-    wanted = [Path(top) if top else script, *_editable()]
-    wanted = [folder.resolve() for folder in wanted if not in_environment(folder.resolve())]
-    unique = list(dict.fromkeys(wanted))
-    return [one for one in unique if not any(one != other and one.is_relative_to(other) for other in unique)]
+    app = Path(top or script).resolve()
+    installs = {folder.resolve(): only for folder, only in _editable()}
+    ordered: dict[Path, tuple[str, ...]] = {app: (), **{one: only for one, only in installs.items() if one != app}}
+    return {
+        one: only
+        for one, only in ordered.items()
+        if not in_environment(one) and not any(one != other and one.is_relative_to(other) for other in ordered)
+    }
 
 
-def _root(folder: Path, sweep: Path) -> Root:
-    contents = _contents(folder, sweep)
+def _root(folder: Path, only: tuple[str, ...], sweep: Path) -> Root:
+    contents = _contents(folder, sweep, only)
     large = len(contents) > MAX_FILES or sum(map(len, contents.values())) > MAX_BYTES
     compiled = any(path.suffix in COMPILED for name in _packages(contents) for path in (folder / name).iterdir())
-    return Root(str(folder), _sha256(contents), copied=bool(contents) and not large and not compiled)
+    return Root(str(folder), _sha256(contents), bool(contents) and not large and not compiled, only)
 
 
-def _contents(folder: Path, sweep: Path | None = None) -> dict[str, bytes]:
+def _contents(folder: Path, sweep: Path | None, only: Sequence[str]) -> dict[str, bytes]:
     names = [name for name in _listed(folder) if sweep is None or not (folder / name).is_relative_to(sweep)]
-    return _contents_of(folder, names)
+    # An install's tests and documents are none of the code that a shard can run.
+    wanted = tuple(f"{above}{package}{end}" for above in ("", "src/") for package in only for end in ("/", ".py"))
+    return _contents_of(folder, (name for name in names if not only or name.startswith(wanted)))
 
 
 def _contents_of(folder: Path, names: Iterable[str]) -> dict[str, bytes]:
@@ -180,7 +193,7 @@ def _packages(contents: Iterable[str]) -> set[str]:
 
 def _copy(sweep: paths.Sweep, root: Root) -> None:
     folder, beside = Path(root.folder), sweep.code / f".{uuid.uuid4().hex}"
-    contents = _contents(folder, sweep.root)
+    contents = root.contents(sweep.root)
     if _sha256(contents) != root.sha256:
         raise UserError("The code was edited while it was copied.", where=f"Folder: {folder}", next_step="Try again.")
     for name, data in contents.items():
@@ -225,7 +238,8 @@ def _within(sweep: paths.Sweep, found: Iterable[Root], entry: Path) -> str:
     return str(entry)
 
 
-def _editable() -> Iterator[Path]:
+def _editable() -> Iterator[tuple[Path, tuple[str, ...]]]:
+    """Yield the folder of every editable install, and the packages that it says it has."""
     # Of two installs of one name the first is the one that is imported.
     first = {installed.name: installed for installed in reversed(list(distributions()))}
     for installed in first.values():
@@ -233,7 +247,7 @@ def _editable() -> Iterator[Path]:
         if said.get("dir_info", {}).get("editable"):
             folder = Path(unquote(urlsplit(said["url"]).path))
             if folder.is_dir():
-                yield folder
+                yield folder, tuple((installed.read_text("top_level.txt") or "").split())
 
 
 def in_environment(folder: Path) -> bool:

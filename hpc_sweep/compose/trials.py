@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import DictConfig, open_dict, read_write
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from hpc_sweep.errors import UserError
 from hpc_sweep.identity import plain, raw, resolved, trial_id
@@ -60,7 +60,7 @@ def compose_job(context: HydraContext, master: DictConfig, overrides: Sequence[s
 def identify(config: DictConfig, fixed: Collection[str], settings: Settings, number: int) -> Composed:
     """Make the trial of a composed job; its changes are filled in when the plan part has a base."""
     task = task_of(config)
-    overrides = tuple(config.hydra.overrides.task)
+    overrides = _typed(config)
     swept = [override for override in parse(overrides) if override.key_or_group not in fixed]
     identity = resolved(task, settings.volatile)
     params = {override.key_or_group: _level(override, config, identity) for override in swept}
@@ -82,9 +82,13 @@ def with_levels(composed: Composed, names: Sequence[str], settings: Settings) ->
 
 def fixed_keys(master: DictConfig) -> set[str]:
     """Return the keys that the command line gave one value for the whole sweep."""
-    return {
-        override.key_or_group for override in parse(master.hydra.overrides.task) if not override.is_sweep_override()
-    }
+    return {override.key_or_group for override in parse(_typed(master)) if not override.is_sweep_override()}
+
+
+def _typed(config: DictConfig) -> tuple[str, ...]:
+    """Return the overrides of a configuration as they were typed, with the interpolations in their values."""
+    typed: Any = OmegaConf.to_container(config.hydra.overrides.task, resolve=False)
+    return tuple(typed)
 
 
 def parse(overrides: Sequence[str]) -> list[Override]:

@@ -20,12 +20,18 @@ if TYPE_CHECKING:
 
 def sweep_and_changes(arguments: Sequence[str]) -> tuple[Path, Callable[[DictConfig], DictConfig]]:
     """Return the folder that ``sweep=<dir>`` names, and what makes the other overrides on a configuration."""
-    overrides = parse(arguments)
-    named = [override for override in overrides if override.key_or_group == "sweep"]
+    named = [text.removeprefix("sweep=") for text in arguments if text.startswith("sweep=")]
     if not named:
         raise UserError("Which sweep's winner is meant is not said.", next_step="Type sweep=<dir>, the sweep's folder.")
-    rest = [override for override in overrides if override.key_or_group != "sweep"]
-    return Path(str(named[-1].value())), partial(changed, overrides=rest)
+    rest = parse([text for text in arguments if not text.startswith("sweep=")])
+    return Path(_unquoted(named[-1])), partial(changed, overrides=rest)
+
+
+def _unquoted(text: str) -> str:
+    """Return a folder's name as it was meant, with or without the quotes of Hydra's grammar."""
+    if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"":
+        return str(parse([f"sweep={text}"])[0].value())
+    return text
 
 
 def changed(cfg: DictConfig, overrides: Sequence[Override]) -> DictConfig:

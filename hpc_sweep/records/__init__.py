@@ -4,17 +4,17 @@
 
     text       JSON in one form only; digests and seals
     files      files that are whole or not there
-    lines      a file of finished lines, with one writer
+    lines      sealed lines: a file of finished ones with one writer, or a file of one
     modes      how an entry takes its number: by a hard link, or by renaming a folder
     patience   for how long a reader doubts its caches before it believes that something is wrong
     log        the numbered log itself
 """
 
 from hpc_sweep.records.files import publish, publish_bytes, read_json, read_text, replace, sync_folder, write_whole
-from hpc_sweep.records.lines import read_lines, write_line
+from hpc_sweep.records.lines import read_lines, read_sealed, write_line
 from hpc_sweep.records.log import SCHEMA, Corrupt, Entry, Kind, append, last_number, read, scan
 from hpc_sweep.records.modes import Mode, probe, require
-from hpc_sweep.records.text import MAX_BYTES, MAX_DEPTH, canonical, digest, parse
+from hpc_sweep.records.text import MAX_BYTES, MAX_DEPTH, canonical, digest, parse, seal
 
 __all__ = [
     "MAX_BYTES",
@@ -35,10 +35,12 @@ __all__ = [
     "read",
     "read_json",
     "read_lines",
+    "read_sealed",
     "read_text",
     "replace",
     "require",
     "scan",
+    "seal",
     "sync_folder",
     "write_line",
     "write_whole",

@@ -1,4 +1,4 @@
-"""A file of finished lines with one writer: each is durable when it is written, and carries its own checksum."""
+"""Lines that carry their own checksum: a file of finished ones with one writer, or a file of one."""
 
 from __future__ import annotations
 
@@ -37,6 +37,16 @@ def read_lines(path: Path, *, sealed: bool = True, problems: list[str] | None = 
                 raise problem from None
             problems.append(str(problem))
     return found
+
+
+def read_sealed(path: Path) -> dict[str, Any]:
+    """Return the sealed object that a file of one line holds; CorruptRecordError names the file and the reason."""
+    try:
+        value, _ = unseal(read_text(path))
+    except (ValueError, TypeError) as error:
+        raise corrupt(path, str(error)) from None
+    del value[SEAL]
+    return value
 
 
 def _unsealed(line: str) -> dict[str, Any]:

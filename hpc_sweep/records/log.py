@@ -21,7 +21,7 @@ from hpc_sweep.paths import ENTRY
 from hpc_sweep.records.files import read_text
 from hpc_sweep.records.modes import file_of, take
 from hpc_sweep.records.patience import pauses
-from hpc_sweep.records.text import MAX_BYTES, canonical, corrupt, parse_canonical, seal, unseal
+from hpc_sweep.records.text import MAX_BYTES, canonical, corrupt, parse, seal, unseal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -184,4 +184,4 @@ def _refuse_unreadable(head: Mapping[str, Any], rows: Sequence[Mapping[str, Any]
     if size > MAX_BYTES:
         raise ValueError(f"an entry of {size >> 20} MiB is larger than the {MAX_BYTES >> 20} MiB that are read")
     for value in (head, *rows):
-        parse_canonical(canonical(value))
+        parse(canonical(value))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from hpc_sweep.errors import CorruptRecordError, UserError
 from hpc_sweep.paths import IDENTITY
-from hpc_sweep.records.files import read_json, take_by_link, take_by_rename, temporary
+from hpc_sweep.records.files import NO_LINKS, read_json, take_by_link, take_by_rename, temporary
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -105,8 +105,10 @@ def _works(mode: Mode, folder: Path) -> bool:
         if mode is Mode.LINK:
             return take_by_link(target, b"1") and not take_by_link(target, b"2")
         return take_by_rename(target, b"1", ENTRY_NAME) and not take_by_rename(target, b"2", ENTRY_NAME)
-    except OSError:
-        return False
+    except OSError as error:
+        if error.errno in NO_LINKS:
+            return False
+        raise
     finally:
         if target.is_dir():
             shutil.rmtree(target, ignore_errors=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -73,8 +75,9 @@ def near(path: Path) -> str:
 
 def _winner_lines(sweep: paths.Sweep, decision: Decision) -> list[str]:
     winner = decision.winner
+    alarms = [f"Alarm:       {alarm.text}" for alarm in decision.alarms]
     if winner is None:
-        return [f"Winner:      none. {decision.rule}"]
+        return [f"Winner:      none. {decision.rule}", *alarms]
     score = f"{decision.objective['metric']} {number(winner.mean)} (n = {winner.n})"
     runs = ", ".join(map(str, winner.trials))
     tied = len(decision.tie_set) - 1
@@ -82,9 +85,16 @@ def _winner_lines(sweep: paths.Sweep, decision: Decision) -> list[str]:
         f"Winner:      {label(winner.configuration)}: {score}, run {runs}",
         f"Verdict:     {decision.verdict.replace('_', ' ')}; {tied} other configurations are tied with it",
         *_choice_lines(decision),
-        *(f"Alarm:       {alarm.text}" for alarm in decision.alarms),
-        f"Production:  {production_command(Path(near(sweep.root)))}",
+        *alarms,
+        f"Production:  {_long_run(sweep)}",
     ]
+
+
+def _long_run(sweep: paths.Sweep) -> str:
+    """Return what to type for the long run, by the Python that is running; a foreign app trains its winner itself."""
+    if "\ntask: " in sweep.optimized.read_text(encoding="utf-8"):
+        return production_command(Path(near(sweep.root))).replace("python", near(Path(sys.executable)), 1)
+    return f"your app with --config-dir {shlex.quote(near(sweep.decision))} +winner=optimized"
 
 
 def _choice_lines(decision: Decision) -> list[str]:

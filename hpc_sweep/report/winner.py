@@ -77,9 +77,22 @@ def optimized_yaml(content: Mapping[str, Any], comments: list[str]) -> str:
     """Return the file's text; what Hydra and OmegaConf read back is equal to `content`, types included."""
     head = ["# @package _global_", *(f"# {_one_line(comment)}" for comment in comments)]
     body = yaml.dump(
-        dict(content), Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=False, width=2**20
+        _as_written(content), Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=False, width=2**20
     )
     return "\n".join(head) + "\n" + body
+
+
+def _as_written(value: Any) -> Any:  # noqa: ANN401 because a configuration is any JSON
+    """Return what OmegaConf reads as the value that JSON could only name: a member of an Enum, an infinite number."""
+    if isinstance(value, list):
+        return [_as_written(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if value.keys() == {"enum"}:
+        return value["enum"].rpartition(".")[2]
+    if value.keys() == {"float"}:
+        return float(value["float"])
+    return {key: _as_written(item) for key, item in value.items()}
 
 
 def _one_line(text: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, SupportsFloat
 
 from hpc_sweep.trial import Context, Quiet, StoppedError
 
@@ -85,9 +85,10 @@ class Watched:
         return bool(self._stop.signal)
 
     def report(self, epoch: int, metrics: Mapping[str, float]) -> None:
-        """Tell the metrics of one finished epoch, counted from 1; what is not finite is left out."""
-        finite = {name: float(value) for name, value in metrics.items() if math.isfinite(value)}
-        self._tell("progress", epoch=epoch, metrics=finite)
+        """Tell the metrics of one finished epoch, counted from 1; what is no finite number is left out."""
+        numbers = {name: float(value) for name, value in metrics.items() if isinstance(value, SupportsFloat)}
+        finite = {name: value for name, value in numbers.items() if math.isfinite(value)}
+        self._tell("progress", epoch=int(epoch), metrics=finite)
 
     def keep(self, epoch: int, save: Callable[[], None]) -> None:
         """Save when the last checkpoint is old enough, and at once, as the last thing, when the trial is to stop."""

@@ -48,8 +48,8 @@ class Past:
 class History:
     """What is known before an attempt trains anything.
 
-    ``outcomes`` are trials that ended for good; ``unpublished`` the lines of those that their log does not have yet;
-    ``tries`` and ``interruptions`` count by trial; ``refused`` are trials whose last failure no retry can mend.
+    ``outcomes`` are trials that ended for good; ``refused`` those whose last failure no retry can mend; ``unpublished``
+    the lines of both that their log does not have yet; ``tries`` and ``interruptions`` count by trial.
     """
 
     outcomes: frozenset[str]
@@ -86,9 +86,10 @@ def recall(state: ShardState, pasts: Sequence[Past]) -> History:
         if not got_on and (trial := interrupted(past)):
             tries[trial] += 1
             interruptions[trial] += 1
-    refused = {trial for trial, line in last.items() if not line["error"].get("retryable", False)}
     outcomes = frozenset(state.results.keys() | newly.keys())
-    return History(outcomes, tuple(newly.values()), tries, interruptions, frozenset(refused) - outcomes)
+    refused = {trial: line for trial, line in last.items() if trial not in outcomes and _is_final(line)}
+    silent = [line for trial, line in refused.items() if state.failures.get(trial) != line]
+    return History(outcomes, (*newly.values(), *silent), tries, interruptions, frozenset(refused))
 
 
 def interrupted(past: Past) -> str | None:
@@ -99,6 +100,10 @@ def interrupted(past: Past) -> str | None:
     begun = [line["trial"] for line in past.progress if line["event"] == "start"]
     ended = Counter(line["trial"] for line in past.results)
     return begun[-1] if begun and begun.count(begun[-1]) > ended[begun[-1]] else None
+
+
+def _is_final(line: Line) -> bool:
+    return not line["error"].get("retryable", False)
 
 
 def _excuses(line: Line) -> bool:

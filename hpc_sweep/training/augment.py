@@ -1,7 +1,7 @@
 """SpecAugment: stripes of time and of frequency are hidden, in each picture others.
 
 ``B`` pictures, ``M`` stripes of each kind. What is drawn and what is done with it are apart: the drawing needs a
-stream of random numbers, the rest is a pure function of uniform numbers.
+key, the rest is a pure function of uniform numbers.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from hpc_sweep.errors import UserError
+from hpc_sweep.training import streams
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 AUGMENTATIONS = ("none", "specaugment")
 
 
-def augment(pictures: Tensor, cfg: DictConfig, generator: torch.Generator) -> Tensor:
-    """Augment pictures (B, 1, rows, columns) as the ``augment`` node of a configuration says.
+def augment(pictures: Tensor, cfg: DictConfig, key: Tensor) -> Tensor:
+    """Augment pictures (B, 1, rows, columns) as the ``augment`` node of a configuration says, by a key ().
 
     Rows are frequencies and columns are times. Raises UserError for an unknown name, a negative number of stripes
     and a width that is no part of the picture.
@@ -30,8 +31,9 @@ def augment(pictures: Tensor, cfg: DictConfig, generator: torch.Generator) -> Te
         raise UserError(f"'{cfg.name}' is no augmentation.", where="Key: augment.name", next_step=f"Type {options}.")
     if cfg.name == "none":
         return pictures
-    hidden_rows = _draw(pictures, -2, cfg, "frequency", generator)
-    hidden_columns = _draw(pictures, -1, cfg, "time", generator)
+    frequency, time = streams.sites(key, ("frequency", "time"))
+    hidden_rows = _draw(pictures, -2, cfg, "frequency", frequency)
+    hidden_columns = _draw(pictures, -1, cfg, "time", time)
     return hide(pictures, hidden_rows, hidden_columns)
 
 
@@ -54,7 +56,7 @@ def hide(pictures: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     return torch.where(hidden, pictures.mean((-2, -1), keepdim=True), pictures)
 
 
-def _draw(pictures: Tensor, axis: int, cfg: DictConfig, kind: str, generator: torch.Generator) -> Tensor:
+def _draw(pictures: Tensor, axis: int, cfg: DictConfig, kind: str, key: Tensor) -> Tensor:
     count, width = cfg[f"{kind}_masks"], cfg[f"{kind}_width"]
     if count < 0 or not 0 <= width <= 1:
         raise UserError(
@@ -62,5 +64,4 @@ def _draw(pictures: Tensor, axis: int, cfg: DictConfig, kind: str, generator: to
             where=f"Keys: augment.{kind}_masks, augment.{kind}_width",
             next_step=f"Type for example augment.{kind}_masks=2 augment.{kind}_width=0.15",
         )
-    uniform = torch.rand(len(pictures), count, 2, generator=generator)
-    return stripes(uniform, pictures.shape[axis], width).to(pictures.device)
+    return stripes(streams.uniform(key, len(pictures), count, 2), pictures.shape[axis], width)

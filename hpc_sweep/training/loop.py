@@ -1,52 +1,64 @@
-"""Trains one trial: epochs of steps, each epoch judged on the validation items.
-
-What is measured:
-
-- ``train/...`` are running means over the items of an epoch *as they were trained on*: augmented, with dropout, by
-  weights that change from batch to batch. They lag behind, and are not what the final weights would score.
-- ``val/...`` are measured after each epoch, by the weights that it ended with, on all validation items.
-- ``train/cross_entropy`` and ``val/cross_entropy`` have neither penalty nor class weights, so they compare across
-  trials; ``train/penalty`` is what L2 adds, and ``train/loss`` is the whole of what training descends.
-
-An epoch takes whole batches only, from a new order each time; the items left over wait for the next.
-"""
+"""The doors of the trainer: one trial, or the trials of a shard in stacks."""
 
 from __future__ import annotations
 
-import math
-from functools import reduce
-from operator import add
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-import torch
-from omegaconf import OmegaConf
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from hpc_sweep.errors import UserError
-from hpc_sweep.identity import resolved, without
-from hpc_sweep.records import digest
-from hpc_sweep.training import streams, threads
-from hpc_sweep.training.checkpoint import Checkpoints
-from hpc_sweep.training.device import describe
+from hpc_sweep.training import environment, streams, threads
+from hpc_sweep.training.capacity import capacity
+from hpc_sweep.training.choice import Choice, alone, choose
+from hpc_sweep.training.member import Member
+from hpc_sweep.training.partition import partition, signature
+from hpc_sweep.training.stack import Ending, Listener, Stack
 from hpc_sweep.training.state import State
-from hpc_sweep.training.streams import Purpose
-from hpc_sweep.trial import Outcome, Result
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
+    import torch
     from omegaconf import DictConfig
-    from torch import Tensor
 
-    from hpc_sweep.training.task import Data, Split, Tally, Task
-    from hpc_sweep.trial import Context
+    from hpc_sweep.training.task import Data, Task
+    from hpc_sweep.trial import Context, Result
+
+AUTO = "auto"
 
 
-class _Step(NamedTuple):
-    """What one step leaves on the device: the loss that it descended, the penalty in it, and its tally."""
+@dataclass(frozen=True)
+class Stacking:
+    """How trials may be stacked, and what was chosen before.
 
-    loss: Tensor
-    penalty: Tensor | None
-    tally: Tally
+    Parameters
+    ----------
+    size
+        ``auto``: as many as fit, where that is faster; 1: each alone; K: up to K at once, by the fastest engine.
+    earlier
+        The records of the choices that earlier attempts published, in order; they are kept to.
+    publish
+        Takes the record of each choice before the first step of its stack.
+    """
+
+    size: int | str = AUTO
+    earlier: Sequence[Mapping[str, Any]] = ()
+    publish: Callable[[Mapping[str, Any]], None] | None = None
+
+    def told(self, choice: Choice) -> None:
+        """Publish a choice, where anybody listens."""
+        if self.publish is not None:
+            self.publish(choice.record())
+
+    def __post_init__(self) -> None:
+        if self.size != AUTO and not (isinstance(self.size, int) and self.size >= 1):
+            raise UserError(
+                f"A stack cannot have the size {self.size}.",
+                where="Key: hydra.launcher.stack_size",
+                next_step="Type hydra.launcher.stack_size=auto, 1, or the largest number of trials of a stack",
+            )
+
+
+ALONE = Stacking(1)
 
 
 def fit(task: Task, cfg: DictConfig, context: Context, device: torch.device) -> Result:
@@ -58,123 +70,112 @@ def fit(task: Task, cfg: DictConfig, context: Context, device: torch.device) -> 
     uninterrupted one, on a CPU bit for bit. Raises UserError for what cannot be trained as it was asked, and
     StoppedError after a checkpoint when the context says so.
     """
-    _check(cfg)
-    threads.limit(context.threads)
+    endings: list[Ending] = []
+    fit_all(task, [(cfg, context)], device, endings.append, ALONE)
+    ending = endings[0]
+    if ending.result is None:
+        assert ending.error is not None
+        raise ending.error
+    return ending.result
+
+
+def fit_all(
+    task: Task,
+    trials: Sequence[tuple[DictConfig, Context]],
+    device: torch.device,
+    ended: Callable[[Ending], None],
+    stacking: Stacking,
+) -> None:
+    """Train trials, in stacks where that is right and pays; tell of each ending once, as it comes.
+
+    Every trial has the numbers that `fit` would give it, up to rounding where an engine forms sums in another order.
+    What goes wrong with a trial ends that trial. A choice of an earlier attempt binds its trials to its engine.
+    """
+    threads.limit(trials[0][1].threads)
+    environment.keep_heap()
     with streams.isolated(device):
-        data = task.data(cfg, device)
-        state = State.fresh(task, cfg, device)
-        checkpoints = _checkpoints(cfg, context, data)
-        note = _resume(state, checkpoints, device)
-        while state.epoch < cfg.epochs:
-            metrics, details = _epoch(task, cfg, data, state)
-            if not all(map(math.isfinite, metrics.values())):
-                note = f"loss became non-finite at epoch {state.epoch + 1}; lower optimizer.lr"
-                return _result(Outcome.DIVERGED, state, data, device, note)
-            state.finish_epoch(metrics, details)
-            context.report(state.epoch, metrics)
-            if checkpoints is not None:
-                _keep(context, checkpoints, state)
-    return _result(Outcome.COMPLETED, state, data, device, note)
+        members = _members(task, trials, ended)
+        for group in _groups(task, members, device, stacking, ended):
+            data = _data(task, group, device, ended)
+            if data is None:
+                continue
+            choice = _choice(task, group, data, device, stacking)
+            Stack(task, data, device, choice, Listener(ended, stacking.told)).run(group)
 
 
-def _epoch(task: Task, cfg: DictConfig, data: Data, state: State) -> tuple[dict[str, float], dict[str, Any]]:
-    """Train one epoch and judge it; return its metrics and the details of the validation items."""
-    steps = list(_train(task, cfg, data.train, state))
-    trained = reduce(add, (step.tally for step in steps)).metrics()
-    judged = _judge(task, cfg, data.val, state)
-    metrics = {"train/loss": _mean([step.loss for step in steps])}
-    penalties = [step.penalty for step in steps if step.penalty is not None]
-    if penalties:
-        metrics["train/penalty"] = _mean(penalties)
-    metrics |= _prefixed("train", trained)
-    metrics |= _prefixed("val", judged.metrics() | judged.by_class(data.classes))
-    return metrics, _prefixed("val", judged.details())
+def _members(task: Task, trials: Sequence[tuple[DictConfig, Context]], ended: Callable[[Ending], None]) -> list[Member]:
+    members: list[Member] = []
+    for index, (cfg, context) in enumerate(trials):
+        try:
+            members.append(Member.of(task, cfg, context, index))
+        except Exception as error:  # noqa: BLE001 because a failing trial ends only itself
+            ended(Ending(index, None, error, 0.0))
+    return members
 
 
-def _train(task: Task, cfg: DictConfig, split: Split, state: State) -> Iterator[_Step]:
-    """Take the steps of one epoch; nothing waits for the device."""
-    epoch = state.epoch + 1
-    device = split.x.device
-    state.model.train()
-    for step, items in enumerate(_batches(cfg, split, epoch)):
-        streams.seed_global(device, cfg.seed, Purpose.DROPOUT, epoch, step)
-        generator = streams.generator(cfg.seed, Purpose.AUGMENTATION, epoch, step)
-        yield _step(task, cfg, state, task.inputs(split.x[items], cfg, generator), split.y[items])
+def _groups(
+    task: Task,
+    members: Sequence[Member],
+    device: torch.device,
+    stacking: Stacking,
+    ended: Callable[[Ending], None],
+) -> list[list[Member]]:
+    """Return the members that train under one choice: as chosen before, and else as they may stack."""
+    earlier = _earlier(stacking)
+    chosen = [member for member in members if member.digest in earlier]
+    bound: dict[int, list[Member]] = {}
+    for member in chosen:
+        bound.setdefault(id(earlier[member.digest]), []).append(member)
+    free = [member for member in members if member.digest not in earlier]
+    if stacking.size == 1 or len(free) == 1:
+        return [*bound.values(), *([member] for member in free)]
+    signatures: list[str] = []
+    sound: list[Member] = []
+    for member in free:
+        try:
+            signatures.append(signature(State.fresh(task, member.cfg, device).model))
+            sound.append(member)
+        except Exception as error:  # noqa: BLE001 because a failing trial ends only itself
+            ended(Ending(member.index, None, error, 0.0))
+    return [*bound.values(), *partition(task, sound, signatures)]
 
 
-def _step(task: Task, cfg: DictConfig, state: State, inputs: Tensor, y: Tensor) -> _Step:
-    state.optimizer.zero_grad()
-    out = state.model(inputs)
-    loss = task.loss(out, y, cfg)
-    penalty = task.penalty(state.params, cfg)
-    if penalty is not None:
-        loss = loss + penalty
-    loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it without types
-    state.optimizer.step()
-    return _Step(loss.detach(), None if penalty is None else penalty.detach(), task.tally(out.detach(), y, cfg))
-
-
-@torch.no_grad()
-def _judge(task: Task, cfg: DictConfig, split: Split, state: State) -> Tally:
-    state.model.eval()
-    size = cfg.batch_size
-    batches = ((split.x[first : first + size], split.y[first : first + size]) for first in range(0, len(split), size))
-    return reduce(add, (task.tally(state.model(task.inputs(x, cfg)), y, cfg) for x, y in batches))
-
-
-def _batches(cfg: DictConfig, split: Split, epoch: int) -> list[Tensor]:
-    """Return the items of each step of an epoch; all batches have one size, which keeps shapes static."""
-    size = min(cfg.batch_size, len(split))
-    order = torch.randperm(len(split), generator=streams.generator(cfg.seed, Purpose.ORDER, epoch))
-    whole = order[: len(split) // size * size].to(split.x.device)
-    return list(whole.view(-1, size).unbind())
-
-
-def _result(outcome: Outcome, state: State, data: Data, device: torch.device, note: str) -> Result:
-    reached = outcome is Outcome.COMPLETED
-    metrics = {name: curve[-1] for name, curve in state.curves.items()} if reached else {}
-    extras = {
-        **state.details,
-        "classes": list(data.classes),
-        "n": {"train": len(data.train), "val": len(data.val)},
-        "data": data.fingerprint,
-        "threads": torch.get_num_threads(),
-        "torch": str(torch.__version__),
-    }
-    return Result(outcome, metrics, state.curves, extras, state.epoch, describe(device), note)
-
-
-def _checkpoints(cfg: DictConfig, context: Context, data: Data) -> Checkpoints | None:
-    if context.checkpoint_dir is None:
+def _data(task: Task, group: Sequence[Member], device: torch.device, ended: Callable[[Ending], None]) -> Data | None:
+    """Return the data that a group shares; without data, all of the group has ended."""
+    try:
+        return task.data(group[0].cfg, device)
+    except Exception as error:  # noqa: BLE001 because a failing group ends only itself
+        for member in group:
+            ended(Ending(member.index, None, error, 0.0))
         return None
-    configuration = without(resolved(cfg), OmegaConf.select(cfg, "identity.exclude", default=()))
-    return Checkpoints(context.checkpoint_dir, digest(configuration), configuration, data.fingerprint)
 
 
-def _keep(context: Context, checkpoints: Checkpoints, state: State) -> None:
-    context.keep(state.epoch, lambda: checkpoints.save(state.epoch, state.capture()))
+def _choice(task: Task, group: Sequence[Member], data: Data, device: torch.device, stacking: Stacking) -> Choice:
+    """Return the earlier choice of a group, or make and publish one; a trial alone needs none."""
+    earlier = _earlier(stacking).get(group[0].digest)
+    if earlier is not None:
+        return earlier
+    if len(group) == 1:
+        asked = stacking.size == 1
+        return alone(group[0], "as asked" if asked else "no other trial here differs from it in values only")
+    try:
+        choice = _decided(task, group, data, device, stacking)
+    except Exception as error:  # noqa: BLE001 because what is wrong with a trial is found where that trial trains
+        choice = alone(group[0], f"a trial failed while engines were compared: {error}".splitlines()[0])
+    choice = replace(choice, members=tuple(member.digest for member in group))
+    stacking.told(choice)
+    return choice
 
 
-def _resume(state: State, checkpoints: Checkpoints | None, device: torch.device) -> str:
-    """Go on from the newest checkpoint, where there is one, and return what is worth a note."""
-    loaded = None if checkpoints is None else checkpoints.load(device)
-    if loaded is None:
-        return ""
-    state.restore(loaded.state)
-    return (
-        f"went on from epoch {loaded.epoch}, for {', '.join(loaded.unreadable)} is damaged" if loaded.unreadable else ""
-    )
+def _decided(task: Task, group: Sequence[Member], data: Data, device: torch.device, stacking: Stacking) -> Choice:
+    room = capacity(task, group, data, device)
+    most = room if stacking.size == AUTO else min(room, int(stacking.size))
+    if most == 1:
+        return alone(group[0], "memory has room for one")
+    return choose(task, group[:most], data, device, forced=stacking.size != AUTO)
 
 
-def _check(cfg: DictConfig) -> None:
-    for key in ("epochs", "batch_size"):
-        if cfg[key] < 1:
-            raise UserError(f"{key}={cfg[key]} trains nothing.", where=f"Key: {key}", next_step=f"Type {key}=1 or more")
-
-
-def _mean(values: list[Tensor]) -> float:
-    return torch.stack(values).double().mean().item()
-
-
-def _prefixed(split: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    return {f"{split}/{name}": value for name, value in values.items()}
+def _earlier(stacking: Stacking) -> dict[str, Choice]:
+    """Return the newest choice for each trial that was published before."""
+    choices = map(Choice.read, stacking.earlier)
+    return {member: choice for choice in choices for member in choice.members}

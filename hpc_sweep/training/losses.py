@@ -1,4 +1,4 @@
-"""What training minimises: cross-entropy with class weights, and the L2 penalty."""
+"""What training minimises: cross-entropy with class weights and smoothed labels."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ import torch
 from torch.nn import functional
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from torch import Tensor
 
 
-def cross_entropy(logits: Tensor, y: Tensor, class_weights: Tensor | None = None) -> Tensor:
-    """Return the mean cross-entropy in nats of logits (B, C); with weights (C,), the mean weighted by item."""
-    return functional.cross_entropy(logits, y, weight=class_weights)
+def cross_entropy(
+    logits: Tensor, y: Tensor, class_weights: Tensor | None = None, label_smoothing: float = 0.0
+) -> Tensor:
+    """Return the mean cross-entropy in nats of logits (B, C); with weights (C,), the mean weighted by item.
+
+    ``label_smoothing`` is the part of each label that is spread evenly over all classes.
+    """
+    return functional.cross_entropy(logits, y, weight=class_weights, label_smoothing=label_smoothing)
 
 
 def balanced_weights(y: Tensor, classes: int) -> Tensor:
@@ -23,8 +26,3 @@ def balanced_weights(y: Tensor, classes: int) -> Tensor:
     counts = torch.bincount(y, minlength=classes)
     weights = len(y) / (classes * counts.double())
     return torch.where(counts > 0, weights, 0.0).float()
-
-
-def l2_penalty(weights: Iterable[Tensor], factor: float) -> Tensor:
-    """Return ``factor`` times the sum of the squares of all weights, as Keras counts it: without a half."""
-    return factor * torch.stack([weight.square().sum() for weight in weights]).sum()

@@ -5,7 +5,8 @@ scales and shifts of normalisations have one axis and are left free.
 
 ::
 
-    l2_as: penalty        l2 * sum of squares is added to the loss; its gradient 2 * l2 * w goes through the optimizer
+    l2_as: penalty        l2 * sum of squares is added to the loss; its gradient 2 * l2 * w goes through the optimizer,
+                          which adds it itself where that is the same: as a weight_decay of 2 * l2 of Adam and SGD
     l2_as: weight_decay   torch's argument weight_decay = l2: with Adam and SGD a gradient of l2 * w (so it equals a
                           penalty of l2 / 2), with AdamW a decay of lr * l2 * w beside the gradient
 """
@@ -16,9 +17,10 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from torch import optim
+from torch.optim import lr_scheduler
 
 from hpc_sweep.errors import UserError
-from hpc_sweep.training.losses import l2_penalty
+from hpc_sweep.training.task import Recipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -26,10 +28,12 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
     from torch import Tensor
     from torch.optim import Optimizer
+    from torch.optim.lr_scheduler import LRScheduler
 
 Group = dict[str, Any]
 
 PENALTY, WEIGHT_DECAY = "penalty", "weight_decay"
+SCHEDULES = ("constant", "cosine", "exponential")
 
 
 def build(params: Mapping[str, Tensor], cfg: DictConfig) -> Optimizer:
@@ -38,7 +42,7 @@ def build(params: Mapping[str, Tensor], cfg: DictConfig) -> Optimizer:
     Raises UserError for an unknown name or ``l2_as``, and for a learning rate or L2 that cannot be meant.
     """
     _check(cfg)
-    decay = cfg.l2 if cfg.l2_as == WEIGHT_DECAY else 0.0
+    decay = _decay(cfg)
     held = weights(params)
     groups: list[Group] = [
         {"params": list(held.values()), "weight_decay": decay},
@@ -47,11 +51,25 @@ def build(params: Mapping[str, Tensor], cfg: DictConfig) -> Optimizer:
     return _BUILDERS[cfg.name]([group for group in groups if group["params"]], cfg)
 
 
-def penalty(params: Mapping[str, Tensor], cfg: DictConfig) -> Tensor | None:
-    """Return the L2 penalty of named parameters, or None where L2 is weight decay or off."""
-    if cfg.l2_as != PENALTY or cfg.l2 == 0:
+def recipe(cfg: DictConfig) -> Recipe:
+    """Return what the trainer does for the ``optimizer`` node: the penalty where L2 is one, and clipping."""
+    l2 = cfg.l2 if cfg.l2_as == PENALTY else 0.0
+    return Recipe(l2=l2, l2_in_optimizer=_descends_penalty(cfg), clip_norm=_clip_norm(cfg))
+
+
+def schedule(optimizer: Optimizer, cfg: DictConfig, epochs: int) -> LRScheduler | None:
+    """Return the schedule that the ``schedule`` node names, over so many epochs, or None for a constant rate.
+
+    Raises UserError for an unknown name.
+    """
+    if cfg.name == "constant":
         return None
-    return l2_penalty(weights(params).values(), cfg.l2)
+    if cfg.name == "cosine":
+        return lr_scheduler.CosineAnnealingLR(optimizer, epochs, eta_min=0.0)
+    if cfg.name == "exponential":
+        return lr_scheduler.ExponentialLR(optimizer, cfg.factor)
+    options = ", ".join(f"schedule={name}" for name in SCHEDULES)
+    raise UserError(f"'{cfg.name}' is no schedule.", where="Key: schedule.name", next_step=f"Type {options}.")
 
 
 def weights(params: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -74,6 +92,21 @@ def _sgd(groups: list[Group], cfg: DictConfig) -> Optimizer:
 _BUILDERS: dict[str, Callable[[list[Group], DictConfig], Optimizer]] = {"adam": _adam, "adamw": _adamw, "sgd": _sgd}
 
 
+def _decay(cfg: DictConfig) -> float:
+    if cfg.l2_as == WEIGHT_DECAY:
+        return float(cfg.l2)
+    return 2.0 * cfg.l2 if _descends_penalty(cfg) else 0.0
+
+
+def _descends_penalty(cfg: DictConfig) -> bool:
+    """Tell whether weight decay is the penalty: not with AdamW, and not where the penalty has to be clipped."""
+    return cfg.l2_as == PENALTY and cfg.name in ("adam", "sgd") and _clip_norm(cfg) == math.inf
+
+
+def _clip_norm(cfg: DictConfig) -> float:
+    return math.inf if cfg.clip_norm is None else float(cfg.clip_norm)
+
+
 def _check(cfg: DictConfig) -> None:
     if cfg.name not in _BUILDERS:
         options = ", ".join(f"optimizer={name}" for name in _BUILDERS)
@@ -92,4 +125,10 @@ def _check(cfg: DictConfig) -> None:
             f"L2 is zero or a positive number, and {cfg.l2} is not.",
             where="Key: optimizer.l2",
             next_step="Type for example optimizer.l2=0.0001",
+        )
+    if not _clip_norm(cfg) > 0:
+        raise UserError(
+            f"A gradient cannot be clipped to the length {cfg.clip_norm}.",
+            where="Key: optimizer.clip_norm",
+            next_step="Type for example optimizer.clip_norm=1.0, or optimizer.clip_norm=null for none",
         )

@@ -55,11 +55,18 @@ class ShardedLauncher(Launcher):
             print(error, file=sys.stderr)  # noqa: T201 because the person at the terminal must read it
             _withdraw(self._session.sweep)
             raise SystemExit(error.exit_status) from None
+        except KeyboardInterrupt:
+            kept = "Interrupted. What was finished is kept; go on with:"
+            print(kept, f"hpc-sweep resume {self._folder}", file=sys.stderr)  # noqa: T201 because a person must read it
+            raise SystemExit(130) from None
         return returns
 
 
 def _named_by_user(config: DictConfig) -> bool:
-    return any(str(line).lstrip("+").startswith("hydra.sweep.dir=") for line in config.hydra.overrides.hydra)
+    return any(
+        str(line).lstrip("+").startswith("hydra.sweep.dir=")
+        for line in _container(config.hydra.overrides.hydra, resolve=False)
+    )
 
 
 def _free(folder: Path) -> Path:
@@ -87,8 +94,8 @@ def _set_folder(config: DictConfig, folder: str) -> None:
         config.hydra.sweep.dir = folder
 
 
-def _container(value: Any) -> Any:  # noqa: ANN401 because a parameter is a node or a value
-    return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+def _container(value: Any, *, resolve: bool = True) -> Any:  # noqa: ANN401 because a parameter is a node or a value
+    return OmegaConf.to_container(value, resolve=resolve) if OmegaConf.is_config(value) else value
 
 
 _store = ConfigStore.instance()

@@ -35,7 +35,7 @@ def swept(devcluster, tmp_path_factory):
     folder = base / "sweep"
     overrides = (*GRID, *SMALL, *ON_DEVCLUSTER, "hydra.launcher.trials_per_shard=2", f"hydra.sweep.dir={folder}")
     submit(devcluster, "sweep.sbatch", *overrides, partition="cpu", log=base / "sweep.log")
-    wait_for((folder / "submissions" / "000002.json").exists, "the array is submitted", 90)
+    wait_for((folder / "submissions" / "000003.json").exists, "the array is submitted", 90)
     wait_for(lambda: is_over(devcluster), "every job is over", 240)
     return folder
 
@@ -54,22 +54,23 @@ def test_every_trial_ran_on_a_gpu_node_and_the_collector_merged_them(swept):
 
 def test_each_array_task_was_one_shard_with_the_constant_command(swept):
     """The script says python, shard entry, sweep and intent number; the claims say which task ran which shard."""
-    script = (swept / "submissions" / "000001.sbatch").read_text()
+    token = json.loads((swept / "submissions" / "000002.json").read_text())["body"]["token"]
+    script = (swept / "submissions" / f"{token}.sbatch").read_text()
     claims = [json.loads((swept / f"shards/{n:04d}/attempt-0001/claim.json").read_text()) for n in (1, 2)]
 
     assert "#SBATCH --array=0-1%2" in script
-    assert script.rstrip().endswith(f"-m hpc_sweep.shard {swept} 1")
+    assert script.rstrip().endswith(f"/code/start.py {swept} 2")
     assert "dropout" not in script
     assert [claim["slurm"]["SLURM_ARRAY_TASK_ID"] for claim in claims] == ["0", "1"]
     assert {claim["slurm"]["SLURMD_NODENAME"][:3] for claim in claims} == {"gpu"}
 
 
 def test_the_intent_was_written_before_the_array_was_submitted(swept):
-    """The submission log has the intent first, then the job's number."""
-    entries = [json.loads((swept / "submissions" / f"{n:06d}.json").read_text()) for n in (1, 2)]
+    """The submission log has how to run first, then the intent, then the job's number."""
+    entries = [json.loads((swept / "submissions" / f"{n:06d}.json").read_text()) for n in (1, 2, 3)]
 
-    assert [entry["kind"] for entry in entries] == ["intent", "submitted"]
-    assert entries[1]["body"]["intent"] == 1
+    assert [entry["kind"] for entry in entries] == ["intent", "intent", "submitted"]
+    assert entries[2]["body"]["intent"] == 2
 
 
 def test_the_production_run_of_the_winner_is_a_batch_job(devcluster, swept, tmp_path):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from omegaconf import OmegaConf
 
 from hpc_sweep.errors import UserError
+from hpc_sweep.tasks.instruments.irmas import CLASSES
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -48,8 +49,13 @@ RANGES = {
 """By dotted key; a key that a configuration lacks is not asked for."""
 
 
+METRICS = ("cross_entropy", "accuracy", "macro_f1", *(f"recall_{name}" for name in CLASSES))
+"""What is measured on both splits; each class's recall on ``val`` alone."""
+
+
 def check(cfg: DictConfig) -> None:
     """Raise UserError for the first value that cannot be meant."""
+    _check_metric(OmegaConf.select(cfg, "objective.metric"))
     for key, wanted in RANGES.items():
         value = OmegaConf.select(cfg, key)
         if value is not None and not wanted.holds(value):
@@ -58,3 +64,15 @@ def check(cfg: DictConfig) -> None:
                 where=f"Key: {key}",
                 next_step=f"Type for example {key}={wanted.example:g}",
             )
+
+
+def _check_metric(metric: object) -> None:
+    """Refuse a metric that this task will never measure; one without a split has its own sentence elsewhere."""
+    split, slash, name = str(metric).partition("/")
+    known = METRICS if split == "val" else (*METRICS[:3], "loss", "penalty")
+    if slash and (split not in {"train", "val"} or name not in known):
+        raise UserError(
+            f"The instruments are not measured by {metric}.",
+            where="Key: objective.metric",
+            next_step=f"Type one of {', '.join(f'val/{one}' for one in METRICS[:3])}, or val/recall_<class>.",
+        )

@@ -118,3 +118,12 @@ def test_a_checkpoint_that_nobody_heard_of_counts_as_progress():
 
     assert dict(recall(ShardState(), pasts).tries) == {}
     assert dict(recall(ShardState(), [*pasts, Past(progress=died, reached={"a": 3})]).tries) == {"a": 1}
+
+
+def test_a_final_failure_that_nobody_published_is_published():
+    """Its attempt died before it could; without the note the trial would look lost, and be sent out again."""
+    final = line("a", retryable=False)
+
+    assert recall(ShardState(), [Past((final,))]).unpublished == (final,)
+    assert recall(ShardState(failures={"a": final}), [Past((final,))]).unpublished == ()
+    assert recall(ShardState(), [Past((line("a"),))]).unpublished == ()

@@ -11,7 +11,7 @@ from hydra import compose, initialize_config_dir
 CONF = Path(__file__).parents[3] / "conf"
 MEMBERS = [
     (group, path.stem)
-    for group in ("model", "optimizer", "augment", "winner", "experiment", "data")
+    for group in ("model", "optimizer", "schedule", "augment", "winner", "experiment", "data")
     for path in sorted((CONF / group).glob("*.yaml"))
 ]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,7 +13,7 @@ from torch import nn
 from hpc_sweep.training import losses, optimizers
 from hpc_sweep.training.augment import augment
 from hpc_sweep.training.metrics import Classified
-from hpc_sweep.training.task import Data, Split
+from hpc_sweep.training.task import Data, Recipe, Split
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -26,6 +26,21 @@ CLASSES = ("low", "middle", "high")
 
 class Toy:
     """Which third of the rows is bright, in pictures of 6 x 6; a `hpc_sweep.training.task.Task`."""
+
+    value_keys = (
+        "model.dropout",
+        "optimizer.lr",
+        "optimizer.l2",
+        "optimizer.betas",
+        "optimizer.clip_norm",
+        "label_smoothing",
+        "mixup",
+        "patience",
+        "augment.frequency_width",
+        "augment.time_width",
+    )
+    inputs_read = ("augment",)
+    loss_read = ("label_smoothing",)
 
     def data(self, cfg: DictConfig, device: torch.device) -> Data:
         """Make 46 training and 15 validation pictures, always the same."""
@@ -41,18 +56,18 @@ class Toy:
         block = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten())
         return nn.Sequential(block, nn.Dropout(cfg.model.dropout), nn.Linear(4 * 36, 3))
 
-    def inputs(self, x: Tensor, cfg: DictConfig, generator: torch.Generator | None = None) -> Tensor:
+    def inputs(self, x: Tensor, cfg: DictConfig, key: Tensor | None = None) -> Tensor:
         """Augment in training."""
-        return x if generator is None else augment(x, cfg.augment, generator)
+        return x if key is None else augment(x, cfg.augment, key)
 
-    def loss(self, out: Tensor, y: Tensor, cfg: DictConfig) -> Tensor:
-        """Return the plain cross-entropy."""
-        del cfg
-        return losses.cross_entropy(out, y)
+    def loss(self, out: Tensor, y: Tensor, cfg: DictConfig, data: Data) -> Tensor:
+        """Return the cross-entropy."""
+        del data
+        return losses.cross_entropy(out, y, label_smoothing=cfg.label_smoothing)
 
-    def penalty(self, params: Mapping[str, Tensor], cfg: DictConfig) -> Tensor | None:
-        """Return the L2 penalty."""
-        return optimizers.penalty(params, cfg.optimizer)
+    def recipe(self, cfg: DictConfig) -> Recipe:
+        """Return what is configured."""
+        return replace(optimizers.recipe(cfg.optimizer), mixup=cfg.mixup, patience=cfg.patience)
 
     def optimizer(self, params: Mapping[str, Tensor], cfg: DictConfig) -> torch.optim.Optimizer:
         """Build the optimizer that is configured."""
@@ -118,7 +133,17 @@ def config() -> Callable[..., DictConfig]:
                     "time_masks": 1,
                     "time_width": 0.3,
                 },
-                "optimizer": {"name": "adam", "lr": 0.01, "betas": [0.9, 0.999], "l2": 0.001, "l2_as": "penalty"},
+                "optimizer": {
+                    "name": "adam",
+                    "lr": 0.01,
+                    "betas": [0.9, 0.999],
+                    "l2": 0.001,
+                    "l2_as": "penalty",
+                    "clip_norm": None,
+                },
+                "label_smoothing": 0.0,
+                "mixup": 0.0,
+                "patience": None,
                 "identity": {"exclude": ["identity", "data.root"]},
             }
         )

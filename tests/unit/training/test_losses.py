@@ -1,10 +1,10 @@
-"""Class weights against the published numbers of IRMAS, and the penalty by hand."""
+"""Class weights against the published numbers of IRMAS, and smoothed labels by hand."""
 
 from __future__ import annotations
 
 import torch
 
-from hpc_sweep.training.losses import balanced_weights, cross_entropy, l2_penalty
+from hpc_sweep.training.losses import balanced_weights, cross_entropy
 
 IRMAS_COUNTS = [388, 505, 451, 637, 760, 682, 721, 626, 577, 580, 778]
 IRMAS_WEIGHTS = [1.571, 1.207, 1.352, 0.957, 0.802, 0.894, 0.845, 0.974, 1.056, 1.051, 0.783]
@@ -32,6 +32,12 @@ def test_weighted_cross_entropy_is_the_mean_weighted_by_item():
     )
 
 
-def test_the_penalty_is_the_factor_times_the_sum_of_squares():
-    """0.5 * (1 + 4 + 9) = 7, without a half of its own."""
-    assert l2_penalty([torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0]])], 0.5).item() == 7.0
+def test_smoothing_spreads_a_part_of_each_label_evenly():
+    """The loss is the mixture of cross-entropy with the label and with every class alike."""
+    logits = torch.randn(6, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    y = torch.tensor([0, 1, 2, 0, 1, 2])
+    evenly = -logits.log_softmax(1).mean()
+
+    torch.testing.assert_close(
+        cross_entropy(logits, y, label_smoothing=0.3), 0.7 * cross_entropy(logits, y) + 0.3 * evenly
+    )

@@ -1,0 +1,183 @@
+"""Trains the trials of one group: members leave as they end, others take their places, none disturbs another."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from hpc_sweep.errors import SweepError
+from hpc_sweep.training import epoch
+from hpc_sweep.training.engines.available import ENGINES, SEQUENTIAL
+from hpc_sweep.training.engines.base import Crew
+from hpc_sweep.training.lane import Lane
+from hpc_sweep.trial import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from hpc_sweep.training.choice import Choice
+    from hpc_sweep.training.engines.base import Engine
+    from hpc_sweep.training.epoch import Measured
+    from hpc_sweep.training.member import Member
+    from hpc_sweep.training.task import Data, Task
+    from hpc_sweep.trial import Result
+
+COMPACT = 0.75
+"""A stack is laid anew when no more than this part of it still trains; a member that ended costs until then."""
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How the trial of an index ended: a result, or what went wrong with it alone; and its share of the time."""
+
+    index: int
+    result: Result | None
+    error: BaseException | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Who is told of each ending, and of a choice that had to change."""
+
+    ended: Callable[[Ending], None]
+    chosen: Callable[[Choice], None]
+
+
+class Stack:
+    """The trials of one choice, at most ``choice.size`` of them at once."""
+
+    def __init__(self, task: Task, data: Data, device: torch.device, choice: Choice, listener: Listener) -> None:
+        self._task, self._data, self._device = task, data, device
+        self._choice, self._ended, self._chosen = choice, listener.ended, listener.chosen
+        self._queue: deque[Member | Lane] = deque()
+        self._lanes: list[Lane | None] = []
+        self._engine: Engine | None = None
+
+    def run(self, members: Sequence[Member]) -> None:
+        """Train all members to their ends."""
+        self._queue.extend(members)
+        while self._fill():
+            try:
+                measured, seconds = self._epoch()
+            except (Exception, SystemExit) as error:  # noqa: BLE001 because a failing trial ends only itself
+                self._give_way(error)
+                continue
+            self._settle(measured, seconds)
+
+    @property
+    def _alive(self) -> list[Lane]:
+        return [lane for lane in self._lanes if lane is not None]
+
+    def _fill(self) -> bool:
+        """Let waiting trials in and lay the stack anew where that pays; return whether anything is left to train."""
+        alive = self._alive
+        room = self._choice.size - len(alive)
+        if self._queue and room:
+            newcomers: list[Lane] = []
+            while self._queue and len(newcomers) < room:
+                newcomers += self._entered(self._queue.popleft())
+            self._lay([*alive, *newcomers])
+        elif alive and len(alive) <= COMPACT * len(self._lanes):
+            self._lay(alive)
+        return bool(self._alive)
+
+    def _entered(self, waiting: Member | Lane) -> list[Lane]:
+        if isinstance(waiting, Lane):
+            return [waiting]
+        try:
+            lane = Lane(self._task, waiting, self._data, self._device)
+        except SweepError as error:
+            self._ended(Ending(waiting.index, None, error, 0.0))
+            return []
+        if lane.over:  # it had finished, and died before its result was kept
+            self._end(lane, Outcome.COMPLETED)
+            return []
+        return [lane]
+
+    def _lay(self, lanes: list[Lane]) -> None:
+        """Make the engine of exactly these trials."""
+        self._lanes = list(lanes)
+        self._engine = None  # the old one's memory goes first
+
+    def _epoch(self) -> tuple[list[Measured], float]:
+        begun = time.monotonic()
+        lanes = self._lanes
+        if self._engine is None:
+            self._crew = Crew(
+                self._task,
+                [lane.member for lane in self._alive],
+                [lane.state for lane in self._alive],
+                self._data,
+                self._device,
+            )
+            name = self._choice.engine if len(lanes) > 1 else _for_one(self._choice.engine)
+            self._engine = ENGINES[name](self._crew)
+        measured = epoch.run(self._crew, self._engine)
+        return measured, time.monotonic() - begun
+
+    def _settle(self, measured: list[Measured], seconds: float) -> None:
+        """Take in an epoch of every member that still trains; the rows of those that ended stay for a while."""
+        share = seconds / len(self._alive)
+        for k, lane in enumerate(self._lanes):
+            if lane is None:
+                continue
+            lane.seconds += share
+            try:
+                outcome = lane.finish_epoch(measured[k], keep=len(self._lanes) > 1)
+            except SweepError as error:  # its checkpoint could not be written
+                self._ended(Ending(lane.member.index, None, error, lane.seconds))
+                self._lanes[k] = None
+                continue
+            if outcome is not None:
+                self._end(lane, outcome)
+                self._lanes[k] = None
+
+    def _end(self, lane: Lane, outcome: Outcome) -> None:
+        self._ended(Ending(lane.member.index, lane.result(outcome, self._choice.how()), None, lane.seconds))
+
+    def _give_way(self, error: BaseException) -> None:
+        """Go on from the last epoch with fewer at once; what one trial alone raises has ended it."""
+        error.__traceback__ = None  # its frames hold the memory that is needed
+        alive, self._engine, self._lanes = self._alive, None, []
+        if len(alive) == 1:
+            lane = alive[0]
+            reason = _does_not_fit(lane.member, error) if _out_of_memory(error) else error
+            self._ended(Ending(lane.member.index, None, reason, lane.seconds))
+            return
+        size = len(alive) // 2 if _out_of_memory(error) else 1
+        self._choice = self._choice.smaller(size, f"{len(alive)} at once failed: {_sentence(error)}")
+        self._chosen(self._choice)
+        for lane in alive:
+            lane.rewind()
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+        self._queue.extendleft(reversed(alive))
+
+
+def _for_one(engine: str) -> str:
+    """Return the engine that trains what is left when it is one trial."""
+    return engine if engine == "packed" else SEQUENTIAL
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return "can't allocate memory" in str(error) or "not enough memory" in str(error)
+
+
+def _does_not_fit(member: Member, error: BaseException) -> SweepError:
+    smaller = max(1, member.cfg.batch_size // 2)
+    return SweepError(
+        f"One trial alone does not fit into memory: {_sentence(error)}",
+        where=f"Trial {member.digest[:12]}, batch_size={member.cfg.batch_size}",
+        next_step=f"Type batch_size={smaller}, or ask for more memory: hydra.launcher.mem_gb",
+    )
+
+
+def _sentence(error: BaseException) -> str:
+    return f"{type(error).__name__}: {str(error).strip()}".splitlines()[0]

@@ -1,0 +1,437 @@
+"""A stack from its first step to the last ending: members leave, others come, and none disturbs another."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from hpc_sweep.errors import UserError
+from hpc_sweep.training.loop import Stacking, fit
+from hpc_sweep.training.member import Member
+from hpc_sweep.trial import Outcome, Quiet
+from tests.unit.training.architectures import Zoo, configuration, grid
+from tests.unit.training.runs import CPU, shard
+
+ENGINES = ("sequential", "packed", "grouped", "vmap")
+EXACT = ("sequential", "packed")
+MONSTROUS = 1e200
+
+
+def furthest(result, expected):
+    """Return the largest difference of two results' curves, which must have the same shape."""
+    assert result.outcome is expected.outcome
+    assert result.curves.keys() == expected.curves.keys()
+    pairs = [pair for name in expected.curves for pair in zip(result.curves[name], expected.curves[name], strict=True)]
+    return max(abs(one - other) for one, other in pairs)
+
+
+def close(found, expected, engine):
+    """Compare results as closely as the engine promises: bit for bit, or within 1e-10 in float64."""
+    assert furthest(found, expected) <= (0.0 if engine in EXACT else 1e-10)
+    assert found.metrics.keys() == expected.metrics.keys()
+    assert found.extras["val/correct"] == expected.extras["val/correct"]
+
+
+def alone(cfg, task=None):
+    """Return the result of the trial by itself."""
+    return fit(task or Zoo(), cfg, Quiet(), CPU)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_stack_gives_each_trial_the_result_that_it_has_alone(engine):
+    """Metrics, curves, details and reports of eight trials by each engine."""
+    configs = grid("batchnorm mlp", 8)
+    left = shard(configs, 8, engine=engine)
+
+    for index, cfg in enumerate(configs):
+        close(left.result(index), alone(cfg), engine)
+        assert [epoch for epoch, _ in left.reports[index]] == [1, 2, 3, 4]
+        assert left.result(index).extras["stack"]["engine"] == engine
+        assert left.result(index).extras["stack"]["size"] == 8
+        assert left.endings[index].seconds > 0
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("architecture", ["batchnorm cnn", "layernorm mlp"])
+def test_neighbours_of_a_diverged_trial_are_untouched(engine, architecture):
+    """One of five trials blows up in its first epoch; the others end as they do without it."""
+    configs = grid(architecture, 5)
+    configs[2] = configuration(architecture, optimizer__name="adam", optimizer__lr=MONSTROUS)
+    left = shard(configs, 5, engine=engine)
+
+    assert left.result(2).outcome is Outcome.DIVERGED
+    assert left.result(2).curves == {}
+    assert "lower optimizer.lr" in left.result(2).note
+    for index in (0, 1, 3, 4):
+        close(left.result(index), alone(configs[index]), engine)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_members_that_end_early_are_masked_and_then_compacted_away(engine):
+    """Trials of 2, 3 and 6 epochs in one stack: each ends at its own, and the last is alone in the end."""
+    lengths = (6, 2, 3, 2, 2, 6)
+    rates = [0.01 / (k + 1) for k in range(6)]
+    configs = [configuration("batchnorm mlp", epochs=n, seed=k, optimizer__lr=rates[k]) for k, n in enumerate(lengths)]
+    left = shard(configs, 6, engine=engine)
+
+    assert [left.result(index).epochs for index in range(6)] == list(lengths)
+    for index, cfg in enumerate(configs):
+        close(left.result(index), alone(cfg), engine)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_place_that_becomes_free_is_taken_by_the_next_trial(engine):
+    """Seven trials, at most three at once, each in an epoch of its own."""
+    lengths = (2, 4, 3, 1, 5, 2, 3)
+    configs = [configuration("layernorm mlp", epochs=n, dropout=0.1 * k, seed=k % 2) for k, n in enumerate(lengths)]
+    left = shard(configs, 3, engine=engine)
+
+    assert [left.result(index).epochs for index in range(7)] == list(lengths)
+    for index, cfg in enumerate(configs):
+        close(left.result(index), alone(cfg), engine)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_stack_goes_on_where_a_killed_one_stopped(engine, tmp_path):
+    """After an interruption in the third epoch every member continues from its checkpoint, as if nothing had been."""
+    configs = grid("batchnorm cnn", 4)
+    whole = shard(configs, 4, engine=engine, folder=tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        shard(configs, 4, engine=engine, folder=tmp_path / "cut", stop_after=2)
+    left = shard(configs, 4, engine=engine, folder=tmp_path / "cut")
+
+    for index in range(4):
+        assert left.reports[index][0][0] == 3
+        close(left.result(index), whole.result(index), engine)
+
+
+def test_a_checkpoint_of_a_stack_is_one_of_a_trial_alone(tmp_path):
+    """A trial may leave its stack at any epoch and go on by itself."""
+    configs = grid("batchnorm cnn", 4)
+    with pytest.raises(KeyboardInterrupt):
+        shard(configs, 4, engine="grouped", folder=tmp_path, stop_after=2)
+    by_itself = fit(Zoo(), configs[2], _Folder(tmp_path / "2"), CPU)
+
+    assert by_itself.epochs == 4
+    close(by_itself, alone(configs[2]), "grouped")
+
+
+class _Folder:
+    """A context with a folder for checkpoints."""
+
+    threads = 1
+
+    def __init__(self, checkpoint_dir):
+        self.checkpoint_dir = checkpoint_dir
+
+    def report(self, epoch, metrics):
+        """Hear nothing."""
+
+    def keep(self, epoch, save):
+        """Want a checkpoint of every epoch."""
+        del epoch
+        save()
+
+
+class Hungry(nn.Module):
+    """Runs out of memory when more numbers pass through it than it was told."""
+
+    def __init__(self, most):
+        super().__init__()
+        self.most = most
+
+    def forward(self, x):
+        """Refuse what is too large, as a card does."""
+        if x.numel() > self.most:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return x
+
+
+class Limited(Zoo):
+    """Heads whose activations fit for so many trials at once."""
+
+    def __init__(self, trials):
+        super().__init__()
+        self.most = trials * 8 * 12
+
+    def model(self, cfg):
+        """Put the limit behind the first layer; it holds in training, where batches have 8 items."""
+        return nn.Sequential(
+            nn.Linear(16, 12), Hungry(self.most), nn.ReLU(), nn.Dropout(cfg.dropout), nn.Linear(12, 3)
+        ).to(self.dtype)
+
+
+def test_a_stack_that_does_not_fit_is_halved_until_it_does():
+    """Eight trials where memory has room for three: four, then two at once; results as ever, choices published."""
+    configs = grid("layernorm mlp", 8)
+    left = shard(configs, 8, engine="grouped", task=Limited(3))
+
+    assert [(choice["engine"], choice["size"]) for choice in left.choices] == [("grouped", 4), ("grouped", 2)]
+    assert "8 at once failed: OutOfMemoryError" in left.choices[0]["why"]
+    for index, cfg in enumerate(configs):
+        close(left.result(index), alone(cfg, Limited(3)), "grouped")
+        assert left.result(index).extras["stack"]["size"] == 2
+
+
+def test_a_trial_that_does_not_fit_alone_has_failed_with_what_to_type():
+    """Nothing can be halved any more; the sentence names the trial and the batch size."""
+    left = shard(grid("layernorm mlp", 2), 2, engine="grouped", task=Limited(0))
+    error = left.endings[1].error
+
+    assert left.endings[1].result is None
+    assert "One trial alone does not fit into memory" in str(error)
+    assert "batch_size=4" in str(error)
+
+
+class Late(Zoo):
+    """Runs out of memory once, in the third epoch."""
+
+    def __init__(self):
+        super().__init__()
+        self.passes = 0
+
+    def inputs(self, x, cfg, key=None):
+        """Count the batches of training; five make an epoch."""
+        if key is not None:
+            self.passes += 1
+            if self.passes == 13:
+                raise torch.OutOfMemoryError("CUDA out of memory.")
+        return super().inputs(x, cfg, key)
+
+
+@pytest.mark.parametrize("kept", ["in memory", "on disk"])
+def test_after_running_out_of_memory_a_stack_goes_on_from_the_last_epoch(kept, tmp_path):
+    """Nothing that was finished is trained again, with a folder for checkpoints or without."""
+    configs = grid("layernorm mlp", 4, seed=1)
+    left = shard(configs, 4, engine="grouped", task=Late(), folder=tmp_path if kept == "on disk" else None)
+
+    for index, cfg in enumerate(configs):
+        assert [epoch for epoch, _ in left.reports[index]] == [1, 2, 3, 4]
+        close(left.result(index), alone(cfg), "grouped")
+
+
+class Faulty(Zoo):
+    """A model whose code fails for one of the trials only, which a stack cannot tell."""
+
+    def loss(self, out, y, cfg, data):
+        """Fail where labels are smoothed."""
+        if cfg.label_smoothing:
+            raise ValueError("no smoothing here")
+        return super().loss(out, y, cfg, data)
+
+
+def test_one_failing_trial_ends_only_itself():
+    """What one trial raises in the middle of a stack is that trial's; the others are trained apart from it."""
+    configs = [*grid("layernorm mlp", 2), configuration("layernorm mlp", label_smoothing=0.1)]
+    left = shard(configs, 3, engine="grouped", task=Faulty())
+
+    assert isinstance(left.endings[2].error, ValueError)
+    for index in (0, 1):
+        assert furthest(left.result(index), alone(configs[index], Faulty())) == 0.0
+
+
+def test_a_wrong_value_of_one_trial_ends_only_itself():
+    """A mistake in a configuration is told as a sentence, and the rest of the shard trains."""
+    configs = [
+        configuration("layernorm mlp"),
+        configuration("layernorm mlp", optimizer__lr=-1.0),
+        configuration("layernorm mlp", batch_size=0),
+        configuration("layernorm mlp", seed=2),
+    ]
+    left = shard(configs)
+
+    assert "optimizer.lr" in str(left.endings[1].error)
+    assert "batch_size=0 trains nothing" in str(left.endings[2].error)
+    assert {left.result(index).outcome for index in (0, 3)} == {Outcome.COMPLETED}
+
+
+@pytest.mark.parametrize("engine", ["sequential", "grouped", "vmap"])
+def test_patience_ends_a_trial_at_its_best_epoch_plus_patience(engine):
+    """A learning rate that only does harm ends early, with a note; neighbours without patience go on."""
+    harmful = {"optimizer__lr": 3.0, "optimizer__name": "sgd", "optimizer__l2": 0.0}
+    configs = [configuration("layernorm mlp", **harmful, patience=p, epochs=12) for p in (1, 3, None)]
+    left = shard(configs, 3, engine=engine)
+
+    for index, patience in enumerate((1, 3)):
+        result = left.result(index)
+        curve = result.curves["val/cross_entropy"]
+        assert len(curve) - 1 - curve.index(min(curve)) == patience or len(curve) == 12
+        assert result.outcome is Outcome.COMPLETED
+        assert result.metrics
+    assert left.result(0).epochs < 12
+    assert left.result(0).note == f"stopped after {left.result(0).epochs} epochs: no better val/cross_entropy for 1"
+    assert left.result(2).epochs == 12
+
+
+class Broken(Zoo):
+    """A model that returns NaN at once."""
+
+    def model(self, cfg):
+        """Divide nothing by nothing."""
+        model = super().model(cfg)
+        model[-1].bias.data.fill_(math.nan)
+        return model
+
+
+def test_a_model_that_returns_nan_at_once_says_so():
+    """It has diverged before any step, and that is another remedy than a lower learning rate."""
+    result = shard(grid("layernorm mlp", 2), 2, engine="grouped", task=Broken()).result(0)
+
+    assert result.outcome is Outcome.DIVERGED
+    assert result.note.startswith("the loss is not finite before the first step")
+
+
+class Unreduced(Zoo):
+    """A task whose loss is no scalar."""
+
+    def loss(self, out, y, cfg, data):
+        """Forget the mean."""
+        del cfg, data
+        return nn.functional.cross_entropy(out, y, reduction="none")
+
+
+@pytest.mark.parametrize("size", [1, "auto"])
+def test_a_loss_that_is_no_scalar_is_refused_in_a_sentence(size):
+    """The shape is named, the trial, and what to change."""
+    left = shard(grid("layernorm mlp", 3), size, task=Unreduced())
+
+    for index in range(3):
+        assert "has the shape (8,), and training needs one number" in str(left.endings[index].error)
+        assert "Trial " in str(left.endings[index].error)
+        assert ".mean()" in str(left.endings[index].error)
+
+
+def test_a_checkpoint_that_cannot_be_written_ends_that_trial_only(tmp_path):
+    """A file where the folder of one trial's checkpoints belongs is told as that trial's error."""
+    configs = grid("layernorm mlp", 3)
+    (tmp_path / "1").write_text("in the way")
+    left = shard(configs, 3, engine="grouped", folder=tmp_path)
+
+    assert "A checkpoint could not be written" in str(left.endings[1].error)
+    for index in (0, 2):
+        close(left.result(index), alone(configs[index]), "grouped")
+
+
+class Dataless(Zoo):
+    """A task without data."""
+
+    def data(self, cfg, device):
+        """Find nothing."""
+        del cfg, device
+        raise UserError("The folder of the data is not given.", next_step="data.root=<folder>")
+
+
+def test_without_data_every_trial_of_the_group_fails_with_the_reason():
+    """The reason belongs to each trial."""
+    left = shard(grid("layernorm mlp", 2), task=Dataless())
+
+    assert all("data.root" in str(left.endings[index].error) for index in range(2))
+
+
+def test_the_choice_is_published_before_the_first_step_and_once(tmp_path):
+    """One record for the group, before any report; it names engine, size, members, ratio and why."""
+    del tmp_path
+    configs = grid("batchnorm mlp", 6)
+    left = shard(configs)
+    (record,) = left.choices
+
+    assert record["engine"] in ("grouped", "vmap")
+    assert record["size"] == 6
+    assert record["members"] == [Member.of(Zoo(), cfg, Quiet()).digest for cfg in configs]
+    assert record["ratio"] > 1.05
+    assert "fastest" in record["why"]
+    assert left.result(0).extras["stack"] == {key: record[key] for key in ("engine", "size", "ratio", "why")}
+
+
+def test_an_earlier_choice_is_kept_to():
+    """A later attempt neither probes nor publishes anew, whatever it would choose; finished members are missing."""
+    configs = grid("batchnorm mlp", 6)
+    first = shard(configs)
+    forced = [{**first.choices[0], "engine": "vmap", "size": 3}]
+    left = shard(configs[2:], earlier=forced)
+
+    assert left.choices == []
+    assert {left.result(index).extras["stack"]["engine"] for index in range(4)} == {"vmap"}
+    for index in range(4):
+        close(left.result(index), first.result(index + 2), "vmap")
+
+
+def test_a_size_of_one_trains_each_trial_alone():
+    """No probe, no choice, and the very bits of a trial by itself."""
+    configs = grid("batchnorm cnn", 3)
+    left = shard(configs, 1)
+
+    assert left.choices == []
+    for index, cfg in enumerate(configs):
+        assert left.result(index) == alone(cfg)
+        assert left.result(index).extras["stack"]["engine"] == "sequential"
+
+
+def test_a_size_that_is_typed_bounds_the_stack():
+    """Up to so many at once, by the fastest engine that fuses."""
+    left = shard(grid("batchnorm mlp", 5), 2)
+
+    assert left.choices[0]["size"] == 2
+    assert left.choices[0]["engine"] in ("grouped", "vmap")
+    assert len(left.endings) == 5
+
+
+@pytest.mark.parametrize("size", [0, "many", -1, 2.5])
+def test_a_size_that_cannot_be_meant_is_refused(size):
+    """The sentence shows what to type."""
+    with pytest.raises(UserError, match="stack_size=auto"):
+        Stacking(size)
+
+
+@pytest.mark.parametrize("architecture", ["lstm", "branch on data", "re-assigned buffer", "drawing"])
+def test_a_model_that_cannot_be_fused_is_trained_right_by_the_engine_that_can(architecture):
+    """Asked for a stack, it still trains one by one, the very bits, with one line saying why."""
+    configs = grid(architecture, 3)
+    left = shard(configs, 3)
+
+    for index, cfg in enumerate(configs):
+        assert furthest(left.result(index), alone(cfg)) == 0.0
+        how = left.result(index).extras["stack"]
+        assert how["engine"] == "sequential"
+        assert "\n" not in how["why"]
+        assert len(how["why"]) > 20
+
+
+def test_groups_that_cannot_stack_are_trained_one_after_the_other():
+    """Two architectures in one shard: two choices, all trials end."""
+    configs = [cfg for pair in zip(grid("batchnorm mlp", 3), grid("layernorm mlp", 3), strict=True) for cfg in pair]
+    left = shard(configs)
+
+    assert len(left.choices) == 2
+    for index, cfg in enumerate(configs):
+        close(left.result(index), alone(cfg), "grouped")
+
+
+def test_a_rate_in_the_code_of_a_model_is_each_trials_own():
+    """Silent error: vmap and grouped would run all trials with the rate of the first; here they are kept apart."""
+    configs = [configuration("drawing", dropout=rate) for rate in (0.0, 0.9)]
+    left = shard(configs, 2)
+
+    for index, cfg in enumerate(configs):
+        assert furthest(left.result(index), alone(cfg)) == 0.0
+    assert furthest(left.result(0), left.result(1)) > 0.01
+
+
+@pytest.mark.parametrize("architecture", ["batchnorm mlp", "layernorm mlp"])
+def test_a_fused_stack_of_18_ranks_in_float32_as_one_by_one(architecture):
+    """The grid of task11 on a head: by cross-entropy, the 18 places are the same for K = 1 and K = 18."""
+    configs = [
+        configuration(architecture, dropout=dropout, optimizer__lr=rate, optimizer__l2=l2)
+        for dropout, rate, l2 in itertools.product((0.3, 0.4, 0.5), (0.01, 0.005, 0.001), (0.1, 0.01))
+    ]
+    task = Zoo(torch.float32)
+    one_by_one, together = shard(configs, 1, task=task), shard(configs, 18, engine="grouped", task=task)
+
+    def ranked(left):
+        return sorted(range(18), key=lambda index: left.result(index).metrics["val/cross_entropy"])
+
+    assert ranked(together) == ranked(one_by_one)
