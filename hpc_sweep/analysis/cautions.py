@@ -108,9 +108,15 @@ def _narrow_lead(evidence: Evidence, stand: Standing) -> str:
     if error == 0 or lead > _CERTAIN * error:
         return ""
     exact = f"; Fisher's exact test gives p = {_fisher(first.mean, second.mean, size):.3f}" if size < SMALL else ""
+    named = f"({label(second.params)}, {second.mean:.4g})"
+    lead_text = f"The lead over the next by its mean {named} is {lead:.4g}"
+    if lead < 0:
+        lead_text = (
+            f"Another configuration has the better mean {named}, by {-lead:.4g}, and the lower shrunk score; that is"
+        )
     return (
-        f"The lead over the next by its mean ({label(second.params)}, {second.mean:.4g}) is {lead:.4g}, "
-        f"{lead / error:.1f} standard errors of the difference of two evaluations on n = {size} examples{exact}."
+        f"{lead_text}{',' if lead >= 0 else ''} {abs(lead) / error:.1f} standard errors of the difference of two "
+        f"evaluations on n = {size} examples{exact}."
     )
 
 

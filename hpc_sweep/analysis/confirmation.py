@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.stats import t as student
 
+from hpc_sweep.analysis.distributions import student_quantile
 from hpc_sweep.analysis.judge import Judgement, judge
 from hpc_sweep.errors import UserError
 
@@ -71,7 +71,7 @@ def _interval(values: np.ndarray) -> Interval | None:
     """Return Student's 95 % interval of a mean; the shifts of the replicates are part of its noise."""
     if len(values) == 1 or not np.all(np.isfinite(values)):
         return None
-    half = float(student.ppf(0.975, len(values) - 1) * values.std(ddof=1)) / math.sqrt(len(values))
+    half = float(student_quantile(0.975, len(values) - 1) * values.std(ddof=1)) / math.sqrt(len(values))
     return float(values.mean()) - half, float(values.mean()) + half
 
 

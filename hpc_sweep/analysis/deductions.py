@@ -40,16 +40,16 @@ _ORDER = {"supported": 0, "suggestive": 1, "not resolved": 2}
 
 
 def deductions(evidence: Evidence, stand: Standing) -> tuple[Deduction, ...]:
-    """Return what the sweep shows about its hyperparameters and its training, the best supported first in each kind."""
+    """Return what the sweep shows about its hyperparameters and its training, the best supported first."""
     found = effects(stand.scoring.scores)
     told = [
-        *sorted(_main_effects(found, evidence), key=lambda one: _ORDER[one.grade]),
-        *sorted(_interactions(interactions(stand.scoring.scores), evidence), key=lambda one: _ORDER[one.grade]),
-        *_balance(evidence, stand, found),
+        *_main_effects(found, evidence),
+        *_interactions(interactions(stand.scoring.scores), evidence),
+        *_balance(evidence, found),
         *observations_of_learning(evidence),
         *stability(evidence),
     ]
-    return tuple(told)
+    return tuple(sorted(told, key=lambda one: _ORDER[one.grade]))
 
 
 def _main_effects(found: Sequence[Effect], evidence: Evidence) -> Iterable[Deduction]:
@@ -125,9 +125,8 @@ def _interactions(found: Sequence[Interaction], evidence: Evidence) -> Iterable[
         yield Deduction(text, one.grade, numbers)
 
 
-def _balance(evidence: Evidence, stand: Standing, found: Sequence[Effect]) -> Iterable[Deduction]:
+def _balance(evidence: Evidence, found: Sequence[Effect]) -> Iterable[Deduction]:
     """Tell for each regulariser whether less of it fits the evaluation set better or worse."""
-    del stand
     for name, levels in evidence.space.levels.items():
         ends = [effect for effect in found if effect.name == name and set(effect.levels) == {levels[0], levels[-1]}]
         if name.rpartition(".")[2] not in _REGULARISERS or not ends or math.isnan(ends[0].p):

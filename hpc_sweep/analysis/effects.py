@@ -8,10 +8,10 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from scipy.stats import t as student
 
 from hpc_sweep.analysis.align import Alignment, align
 from hpc_sweep.analysis.contrasts import Marginals, marginals, residual_variance
+from hpc_sweep.analysis.distributions import student_quantile, student_tail
 from hpc_sweep.analysis.factorial import Factorial
 from hpc_sweep.analysis.items import evaluation_noise, item_means
 from hpc_sweep.analysis.scores import Cells, Scores, tabulate
@@ -167,7 +167,7 @@ def _pairs(marginal: Marginals, table: _Table) -> list[Effect]:
             found.append(Effect(marginal.name, levels, math.nan, UNKNOWN, math.nan, math.nan, UNDECIDED, n, "none"))
             continue
         estimate, error = float(k @ table.means), math.sqrt(variance)
-        half = float(student.ppf(1 - ALPHA / 2, df)) * error
+        half = student_quantile(1 - ALPHA / 2, df) * error
         interval = (estimate - half, estimate + half)
         p = _two_sided(estimate, error, df)
         found.append(Effect(marginal.name, levels, estimate, interval, p, p, UNDECIDED, n, marginal.basis))
@@ -177,7 +177,7 @@ def _pairs(marginal: Marginals, table: _Table) -> list[Effect]:
 def _two_sided(estimate: float, error: float, df: float) -> float:
     if error == 0:
         return 0.0 if estimate else 1.0
-    return float(2 * student.sf(abs(estimate) / error, df))
+    return 2 * student_tail(abs(estimate) / error, df)
 
 
 def _evaluation(marginal: Marginals, table: _Table) -> Callable[[int, int], float]:

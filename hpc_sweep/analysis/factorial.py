@@ -16,8 +16,8 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.stats import rankdata
 
+from hpc_sweep.analysis.distributions import ranks
 from hpc_sweep.records import canonical
 from hpc_sweep.space import is_number
 
@@ -81,7 +81,7 @@ class Factorial:
         active = np.isfinite(own)
         size = int(active.sum())
         count = max(2, min(max(CLASSES[0], min(CLASSES[1], round(size ** (1 / 3)))), size // FEWEST_IN_CLASS))
-        middle = (rankdata(own[active]) - 0.5) / size  # ties get one rank, hence one class
+        middle = (ranks(own[active]) - 0.5) / size  # ties get one rank, hence one class
         classes = np.zeros(len(own), dtype=np.intp)
         classes[active] = np.floor(middle * count).astype(np.intp) + int(size < len(own))
         return _dense(classes)

@@ -8,9 +8,9 @@ from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.stats import f as fisher
 
 from hpc_sweep.analysis.align import align
+from hpc_sweep.analysis.distributions import f_tail
 from hpc_sweep.analysis.factorial import MOST_LEVELS, Factorial
 from hpc_sweep.analysis.scores import tabulate
 
@@ -70,7 +70,7 @@ def interactions(scores: Scores) -> list[Interaction]:
         if extra_df > 0:
             f = max(extra, 0.0) / extra_df / noise
             sd = math.sqrt(max(extra - extra_df * noise, 0.0) / float(weight.sum()))
-            p = float(fisher.sf(f, extra_df, df))
+            p = f_tail(f, extra_df, df)
             told = (names[pair[0]], names[pair[1]])
             found.append(Interaction(told, float(f), (extra_df, df), p, p, "not resolved", sd, len(places)))
     return _corrected(found)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.stats import norm
-from scipy.stats import t as student
+
+from hpc_sweep.analysis.distributions import normal_tail_quantile, student_quantile
 
 if TYPE_CHECKING:
     from hpc_sweep.analysis.align import Alignment
@@ -51,7 +51,7 @@ def lead(posterior: Posterior, means: Array, fit: Alignment, nu: float, common: 
     observed, shrunk = float(means[index]), float(posterior.mean[index])
     variance, noise = float(posterior.variance[index]), float(posterior.noise[index])
     z = cavity(observed, shrunk, variance, noise)
-    stands_out = z > max(OUTSTANDING, float(norm.isf(CHANCE / len(means))))
+    stands_out = z > max(OUTSTANDING, normal_tail_quantile(CHANCE / len(means)))
     shift, df = shift_variance(fit)
     total = variance + shift + common
     df_total = satterthwaite((variance, nu), (shift, df), (common, math.inf))
@@ -105,6 +105,6 @@ def satterthwaite(*parts: tuple[float, float]) -> float:
 def _interval(point: tuple[float, float], variance: float, noise: float, df: float, *, widen: bool) -> Interval:
     """Return [m - t se, m + t se]; the upper end at least c + t sqrt(v) for a leader that stands out (S6)."""
     observed, shrunk = point
-    quantile = float(student.ppf(0.975, df))
+    quantile = student_quantile(0.975, df)
     low, high = shrunk - quantile * math.sqrt(variance), shrunk + quantile * math.sqrt(variance)
     return low, max(high, observed + quantile * math.sqrt(noise)) if widen else high

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.stats import binomtest, spearmanr, ttest_1samp
-from scipy.stats import t as student
 
+from hpc_sweep.analysis.distributions import sign_test, spearman, student_quantile, student_tail
 from hpc_sweep.analysis.intervals import Z95
 from hpc_sweep.analysis.testing import Deduction, graded, probability
 
@@ -97,7 +96,7 @@ def _convergence(curves: Curves) -> Deduction:
     rise = slopes(curves.val, curves.tail)
     moving = int(np.count_nonzero(rise))
     up = int(np.count_nonzero(rise > 0))
-    p = float(binomtest(up, moving).pvalue) if moving else 1.0
+    p = sign_test(up, moving) if moving else 1.0
     way = "still improving" if 2 * up >= moving else "getting worse"
     count = up if 2 * up >= moving else moving - up
     numbers = (
@@ -121,8 +120,7 @@ def _early_ranks(curves: Curves) -> Iterator[Deduction]:
     early, last = curves.val[:, half - 1], curves.val[:, -1]
     if np.ptp(early) == 0 or np.ptp(last) == 0:
         return
-    found = spearmanr(early, last)
-    rho, p = float(found.statistic), float(found.pvalue)
+    rho, p = spearman(early, last)
     low, high = _fisher(rho, n)
     numbers = (
         f"Spearman's rho = {rho:.2f} (95 % interval {low:.2f} to {high:.2f}, {probability(p)}, n = {n} configurations)"
@@ -151,8 +149,9 @@ def _gap(curves: Curves, train: Array) -> Iterator[Deduction]:
     gap = train[:, -1] - curves.val[:, -1]
     metric, other = curves.names
     if np.ptp(gap) > 0:
-        mean, n, p = float(gap.mean()), len(gap), float(ttest_1samp(gap, 0).pvalue)
-        half = float(student.ppf(0.975, n - 1) * gap.std(ddof=1)) / math.sqrt(n)
+        mean, n = float(gap.mean()), len(gap)
+        error = float(gap.std(ddof=1)) / math.sqrt(n)
+        p, half = 2 * student_tail(abs(mean) / error, n - 1), student_quantile(0.975, n - 1) * error
         told = f"(95 % interval {mean - half:.3g} to {mean + half:.3g}, {probability(p)}, n = {n} configurations)"
         numbers = f"by {abs(mean):.3g} {told}"
         better, worse = (other, metric) if mean >= 0 else (metric, other)
@@ -176,7 +175,7 @@ def _parting(curves: Curves, train: Array) -> Deduction:
     n = len(rise)
     over, under = int(np.sum((climb > 0) & (rise < 0))), int(np.sum((climb > 0) & (rise > 0)))
     count, what = (over, "overfit") if over > under else (under, "underfit")
-    p = float(binomtest(count, n, alternative="greater").pvalue)
+    p = sign_test(count, n, one_sided=True)
     metric, other = curves.names
     went = (
         f"{other} improved while {metric} got worse"

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.stats import qmc
 
 from hpc_sweep.analysis.covariance import inverter
+from hpc_sweep.analysis.distributions import sobol
 
 if TYPE_CHECKING:
     from hpc_sweep.analysis.covariance import Inverse
@@ -123,7 +123,7 @@ def _spread(means: Array, noise: Array | None) -> float:
 
 def _components(spread: float) -> Array:
     """Return the points (a1^2, a2^2, a3^2), ``[64, 3]``: a Sobol net, not scrambled, centred in its strata."""
-    net = qmc.Sobol(len(LOW), scramble=False).random(POINTS) + 0.5 / POINTS
+    net = sobol(POINTS) + 0.5 / POINTS
     return np.asarray((spread * 10 ** (LOW + (HIGH - LOW) * net)) ** 2, dtype=float)
 
 

@@ -6,8 +6,8 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.stats import kruskal
 
+from hpc_sweep.analysis.distributions import kruskal_wallis
 from hpc_sweep.analysis.table import level_text
 from hpc_sweep.analysis.testing import Deduction, graded, probability
 from hpc_sweep.records import canonical
@@ -47,7 +47,7 @@ def stability(evidence: Evidence) -> Iterator[Deduction]:
 
 
 def _told(name: str, rough: Mapping[Any, Sequence[float]], diverged: Mapping[Any, int]) -> Deduction:
-    p = float(kruskal(*rough.values()).pvalue)
+    p = kruskal_wallis([np.asarray(values) for values in rough.values()])
     medians = {level: float(np.median(values)) for level, values in rough.items()}
     roughest = max(medians, key=lambda level: medians[level])
     listed = ", ".join(f"{name}={level_text(level)} {medians[level]:.2g}" for level in medians)

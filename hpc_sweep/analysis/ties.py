@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.optimize import brentq
 from scipy.special import log_ndtr
-from scipy.stats import chi2
+
+from hpc_sweep.analysis.distributions import chi2_quantile
 
 if TYPE_CHECKING:
     from hpc_sweep.analysis.model import Model
@@ -63,7 +64,7 @@ def dunnett(level: float, comparisons: int, df: float) -> float:
         return 0.0
     z, weights = np.polynomial.hermite_e.hermegauss(NORMAL_POINTS)
     weights = weights / weights.sum()
-    s = np.sqrt(chi2.ppf((np.arange(CHI_POINTS) + 0.5) / CHI_POINTS, df) / df)
+    s = np.sqrt(chi2_quantile((np.arange(CHI_POINTS) + 0.5) / CHI_POINTS, df) / df)
 
     def excess(t: float) -> float:
         inner = np.exp(comparisons * log_ndtr(math.sqrt(2) * t * s[:, None] + z[None, :])) @ weights

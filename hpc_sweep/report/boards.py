@@ -147,8 +147,8 @@ def front(decision: Decision, pictures: Mapping[str, Picture]) -> list[Block]:
         for one in decision.front[:_WIDE]
     )
     told = (
-        f"{len(decision.front)} configurations are beaten by no other in every one of {len(metrics)} metrics, by their "
-        "means; no test."
+        f"Beaten by no other in every one of {len(metrics)} metrics, by their means, without any test: "
+        f"{len(decision.front)} of {sum(entry.n > 0 for entry in decision.leaderboard)} configurations."
     )
     header: tuple[Line, ...] = (("configuration",), *((CodeText(name),) for name in metrics))
     table = Table("front", header, rows, sortable=True, limit=_ROWS)

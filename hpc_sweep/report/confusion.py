@@ -120,7 +120,11 @@ def _change_map(matrix: Matrix, names: list[str]) -> Chart:
     y = alt.Y(
         "true:N", sort=None, scale=alt.Scale(domain=names), axis=alt.Axis(title="true", labelLimit=120, grid=False)
     )
-    shade = alt.Color("change:Q", scale=alt.Scale(range=list(CHANGES), domain=[-most, 0, most]), legend=None)
+    shade = alt.Color(
+        "change:Q",
+        scale=alt.Scale(range=list(CHANGES), domain=[-most, -most / 2, 0, most / 2, most], interpolate="rgb"),
+        legend=None,
+    )
     cells = alt.Chart(data(rows)).mark_rect(cornerRadius=2).encode(x=x, y=y, color=shade)
     some = data([row | {"dark": abs(row["change"]) > 0.6 * most} for row in rows if row["points"] not in {"+0", "-0"}])
     ink = alt.condition("datum.dark", alt.value("white"), alt.value(DARK_TEXT))

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from hpc_sweep.report.drawing import Picture
 
 _GRADES = {"supported": "supported", "suggestive": "suggestive", "not resolved": "unresolved"}
+_HALF = frozenset({"fit", "cost"})
+"""Sections that stand side by side on a wide page."""
+
 _NO_SCRIPT = "The charts need scripts, which run offline from this file. The same pictures are in the folder plots."
 
 
@@ -104,7 +107,13 @@ def _section(section: Section, charts: dict[str, Any]) -> Html:
         while kind in {Notice, Finding} and blocks and isinstance(blocks[0], kind):
             same.append(blocks.pop(0))
         parts.append(_group(same, charts))
-    return element("section", element("h2", section.title), *parts, id=section.name)
+    return element(
+        "section",
+        element("h2", section.title),
+        *parts,
+        id=section.name,
+        class_="half" if section.name in _HALF else None,
+    )
 
 
 def _group(blocks: Sequence[Block], charts: dict[str, Any]) -> Html:
@@ -147,7 +156,7 @@ def _finding(finding: Finding) -> Html:
 
 def _card(card: Card) -> Html:
     chips = [element("li", element("span", name), " ", element("code", value)) for name, value in card.configuration]
-    facts = [element("div", element("dt", fact.name), element("dd", fact.value)) for fact in card.facts]
+    facts = [element("div", element("dt", fact.name.rstrip(" =:")), element("dd", fact.value)) for fact in card.facts]
     score = element(
         "div",
         element(

@@ -157,7 +157,8 @@ def _what_next(proof: Mapping[str, Any]) -> list[str]:
     if needed is not None:
         told.append(f"To separate the first two with 80 % power would take about {needed} replicates of each.")
     if len(short) > 1:
-        named = "; ".join(label(one) for one in short[:_SHORT]) + ("; …" if len(short) > _SHORT else "")
+        more = f"; and {len(short) - _SHORT} more" if len(short) > _SHORT else ""
+        named = "; ".join(label(one) for one in short[:_SHORT]) + more
         told.append(f"Worth fresh replicates (the short list, {len(short)}): {named}.")
     return told
 

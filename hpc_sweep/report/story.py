@@ -62,11 +62,11 @@ class Report:
             _section("parallel", "Parallel coordinates", boards.parallel(pictures)),
             _section("curves", "Learning curves", boards.curves(evidence, decision, pictures)),
             _section("fit", "Train against validation", boards.fit(pictures)),
+            _section("cost", "Cost", record.cost(evidence, pictures)),
             _section("confusion", "Confusion matrix", boards.confusion(pictures)),
             _section("front", "Several metrics", boards.front(decision, pictures)),
             _section("failures", "Failures", record.failures(evidence)),
             _section("coverage", "Coverage", record.coverage(evidence, pictures)),
-            _section("cost", "Cost", record.cost(evidence, pictures)),
             _section("provenance", "Provenance", record.provenance(evidence, decision)),
         )
 

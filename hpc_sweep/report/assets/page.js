@@ -31,6 +31,7 @@
     return left.cells[column].textContent.localeCompare(right.cells[column].textContent, "en", { numeric: true });
   };
   const tables = new Map();
+  const board = document.getElementById("table-leaderboard");
   const fold = (table) => {
     const state = tables.get(table);
     let shown = 0;
@@ -80,7 +81,7 @@
       bar.append(state.button);
     }
     bar.append(state.note);
-    table.parentElement.after(bar);
+    if (state.button || table === board) table.parentElement.after(bar);
     fold(table);
   }
 
@@ -92,7 +93,6 @@
     return made;
   };
   const classes = { "the pick": "pick", "tied with it": "tied" };
-  const board = document.getElementById("table-leaderboard");
   const strands = (place) => {
     const { axes, lines, metric } = told.own[Number(place.dataset.own)];
     const [top, bottom, height, side] = [34, 300, 330, 70];

@@ -148,6 +148,10 @@ class Meanwhile:
             self.act()
         return False
 
+    def __iter__(self):
+        """No shard is known to be over."""
+        return iter(())
+
 
 def test_collector_that_is_overtaken_while_it_reads_gives_way(tmp_path):
     """Another one publishes and collects between this one's reading and its writing; the newer decision stands."""

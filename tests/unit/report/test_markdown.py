@@ -51,9 +51,9 @@ def test_finished_sweep_has_every_section_in_order(tmp_path):
         "Hyperparameters",
         "Parallel coordinates",
         "Learning curves",
+        "Cost",
         "Confusion matrix",
         "Coverage",
-        "Cost",
         "Provenance",
     ]
 

@@ -26,13 +26,14 @@ def chosen(architecture, count=6, task=None, *, forced=False):
     return choose(task, members, task.data(configs[0], CPU), CPU, forced=forced)
 
 
-def test_small_heads_are_fused_because_that_is_faster():
-    """The ratio is measured, more than the margin, and the other engine is in the record."""
+def test_the_fastest_right_engine_is_chosen():
+    """Every right engine is timed; the fastest is taken when it gains more than the margin, else the reference."""
     choice = chosen("batchnorm mlp")
+    best = max(choice.ratios.values())
 
-    assert choice.engine in ("grouped", "vmap")
-    assert choice.ratio == max(choice.ratios.values()) > 1.05
     assert set(choice.ratios) == {"grouped", "vmap"}
+    assert (choice.engine in ("grouped", "vmap")) == (best > 1.05)
+    assert choice.engine == "sequential" or choice.ratio == best
 
 
 class Wide(Zoo):
