@@ -175,3 +175,26 @@ def test_an_enclosing_job_does_not_shape_what_it_submits(app, devcluster, tmp_pa
     assert "Partition=gpu" in shown
     assert "TimeLimit=00:05:00" in shown
     assert os.environ.get("SBATCH_PARTITION") is None
+
+
+def test_a_shard_whose_code_cannot_be_copied_is_held_when_it_differs(app, devcluster, tmp_path):
+    """A compiled module beside the code: it is compared at the start, and both ways out are said and work."""
+    root = tmp_path / "sweep"
+    (app.folder / "fast.so").touch()
+    app.sweep(root, *ON_SLURM, HOLD, "x=1", check=True)
+    (app.folder / "helper.py").write_text("FACTOR = 3\n")
+    release(devcluster, root)
+    until_over(devcluster)
+    forget_the_queue(root)
+    said = app.verb("status", root).stdout
+    held = runs(tmp_path / "notes")
+
+    app.verb("resume", root, "--allow-code-change", check=True)
+    devcluster.run("scontrol", "release", _answers(root, "array")[-1]["jobs"][0])
+    until_over(devcluster)
+
+    assert "1 held" in said
+    assert "Restore the code" in said
+    assert "--allow-code-change" in said
+    assert held == {}
+    assert runs(tmp_path / "notes") == {1: 1}

@@ -116,10 +116,18 @@ class Machine(RuleBasedStateMachine):
         self.known = ledger.read_ledger(self.sweep)
 
     def teardown(self):
-        """Let the last attempts run to their end: nothing is open then, and nobody had to help."""
-        for life in self.lives:
-            life.die()
-        self.lives = []
+        """Let the last attempts run to their end: nothing is open then, and nobody had to help (I16)."""
+        try:
+            self.drain()
+        finally:
+            for life in self.lives:
+                life.book.release()
+            shutil.rmtree(self.folder)
+
+    def drain(self):
+        """Kill what lives, and start attempts as Slurm does, until everything is decided."""
+        while self.lives:
+            self.lives.pop().die()
         for _ in range(RETRIES + 3):
             self.begin()
             while self.lives and not self.lives[0].over:
@@ -128,7 +136,6 @@ class Machine(RuleBasedStateMachine):
         assert sum(state.counts.values()) == TRIALS
         assert {row.status for row in state.rows} <= {"completed", "failed"}
         assert all(row.status == "completed" for row in state.rows if row.trial.id not in self.tried_out())
-        shutil.rmtree(self.folder)
 
     def tried_out(self):
         """Return the trials that had a fatal failure, or as many as are allowed."""
