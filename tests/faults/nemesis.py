@@ -65,13 +65,15 @@ class Scene:
 
 FAULTS: dict[str, Callable[[Scene], str]] = {}
 NUMBERS: dict[str, str] = {}
+WEIGHTS: dict[str, int] = {}
 
 
-def fault(number):
-    """Enter a function into the nemesis's repertoire, under its number in the fault table."""
+def fault(number, weight=1):
+    """Enter a function into the nemesis's repertoire, under its number in the fault table, to be drawn so often."""
 
     def enter(function):
         FAULTS[function.__name__] = function
+        WEIGHTS[function.__name__] = weight
         NUMBERS[function.__name__] = number
         return function
 
@@ -81,7 +83,7 @@ def fault(number):
 # Processes and nodes
 
 
-@fault("F1")
+@fault("F1", weight=3)
 def kill_worker(scene, shard=None):
     """Kill -9 the process that trains."""
     pid = scene.pick(workers(scene.drill, shard))
@@ -89,7 +91,7 @@ def kill_worker(scene, shard=None):
     return f"killed worker {pid}"
 
 
-@fault("F2")
+@fault("F2", weight=3)
 def kill_supervisor(scene, shard=None):
     """Kill -9 the process that owns a shard's records."""
     note = scene.pick(supervisors(scene.drill, shard))
@@ -97,7 +99,7 @@ def kill_supervisor(scene, shard=None):
     return f"killed supervisor {note['pid']} of shard {note['shard']}"
 
 
-@fault("F3")
+@fault("F3", weight=3)
 def kill_stepd(scene, shard=None):
     """Kill -9 the slurmstepd of a job's script, so that the rest of the job is orphaned and the job requeued."""
     note = scene.pick(supervisors(scene.drill, shard))
@@ -111,7 +113,7 @@ def kill_stepd(scene, shard=None):
     return f"killed slurmstepd {pids} of shard {note['shard']}"
 
 
-@fault("F4")
+@fault("F4", weight=3)
 def kill_slurmd(scene, shard=None):
     """Kill -9 a node's slurmd and keep it away until the node is down and its jobs are requeued elsewhere."""
     if scene.owes("slurmd"):
@@ -136,7 +138,7 @@ def kill_controller(scene, seconds=None):
     return f"killed slurmctld for {away:.1f} s"
 
 
-@fault("F8")
+@fault("F8", weight=3)
 def lose_node(scene, shard=None):
     """Set a node down, which ends its jobs; it comes back later."""
     nodes = {note["slurm"].get("SLURMD_NODENAME") for note in supervisors(scene.drill, shard)} - {None}
@@ -146,7 +148,7 @@ def lose_node(scene, shard=None):
     return f"set {node} down"
 
 
-@fault("F9")
+@fault("F9", weight=3)
 def preempt(scene):
     """Submit a job of higher priority that needs a whole node; preemptible jobs make room at once."""
     job = scene.drill.cluster.run(
@@ -170,7 +172,7 @@ def preempt(scene):
     return f"preempted by job {job.stdout.strip()}"
 
 
-@fault("F10")
+@fault("F10", weight=3)
 def requeue(scene):
     """Requeue a running task, as an administrator may."""
     job = scene.pick(tasks(scene, "RUNNING"))
@@ -178,7 +180,7 @@ def requeue(scene):
     return f"requeued {job}"
 
 
-@fault("F7")
+@fault("F7", weight=3)
 def hold(scene):
     """Requeue a task and hold it; later do what `status` says."""
     job = scene.pick(tasks(scene, "RUNNING"))
@@ -187,7 +189,7 @@ def hold(scene):
     return f"held {job}"
 
 
-@fault("F12")
+@fault("F12", weight=3)
 def storm(scene, shard=None, signals=200):
     """Send SIGUSR2 and SIGTERM to a supervisor, again and again."""
     note = scene.pick(supervisors(scene.drill, shard))
@@ -197,7 +199,7 @@ def storm(scene, shard=None, signals=200):
     return f"sent {signals} signals to supervisor {note['pid']} of shard {note['shard']}"
 
 
-@fault("F13")
+@fault("F13", weight=3)
 def freeze(scene, shard=None, seconds=3.0):
     """Stop a supervisor and its worker as a suspension does, and let them go on later."""
     note = scene.pick(supervisors(scene.drill, shard))
@@ -304,7 +306,7 @@ def damage_derived(scene):
     return f"{damage(scene, path)} {path.name}"
 
 
-@fault("F33")
+@fault("F33", weight=3)
 def damage_checkpoint(scene):
     """Truncate, flip or empty the newest checkpoint of a trial."""
     newest = {}
@@ -343,7 +345,7 @@ def leave_temporaries(scene, number=20):
     return f"left {number} temporaries in {folder.name}"
 
 
-@fault("F42")
+@fault("F42", weight=3)
 def run_twice(scene):
     """Start a second attempt of a shard that runs, outside of Slurm."""
     note = scene.pick([note for note in supervisors(scene.drill) if note["slurm"]])
@@ -361,7 +363,7 @@ def run_twice(scene):
     return f"started a second attempt of shard {note['shard']} ({process.pid})"
 
 
-@fault("F17 F19 F27")
+@fault("F17 F19 F27", weight=3)
 def misbehave(scene):
     """Order a trial that has no outcome to die, or to meet a full disk or a full GPU, in some epoch."""
     drill = scene.drill
@@ -425,7 +427,7 @@ class Nemesis:
     def __init__(self, scene: Scene, seed: int, log: Path, kinds=None) -> None:
         scene.chance = random.Random(seed)
         self.scene, self.seed, self.log = scene, seed, log
-        self.kinds = sorted(kinds or FAULTS)
+        self.kinds = [kind for kind in sorted(kinds or FAULTS) for _ in range(WEIGHTS[kind])]
         self.done: list[str] = []
         self._begun = time.monotonic()
 
