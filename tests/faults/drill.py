@@ -172,8 +172,8 @@ class Drill:
 
     def held(self) -> bool:
         """Tell whether a task of the queue waits for a person."""
-        listing = self.cluster.run("squeue", "-h", "-r", "-o", "%r", check=False).stdout
-        return any("held" in reason.lower() for reason in listing.splitlines())
+        listing = self.cluster.run("squeue", "-h", "-r", "-o", "%j|%r", check=False).stdout
+        return any("held" in line.lower() for line in listing.splitlines() if line.startswith("hpc-sweep-"))
 
     def remedy(self, status) -> int:
         """Do what `status` says of held tasks; return for how many."""

@@ -151,22 +151,8 @@ def lose_node(scene, shard=None):
 @fault("F9", weight=3)
 def preempt(scene):
     """Submit a job of higher priority that needs a whole node; preemptible jobs make room at once."""
-    job = scene.drill.cluster.run(
-        *(
-            "sbatch",
-            "--parsable",
-            "-p",
-            "urgent",
-            "--exclusive",
-            "-J",
-            "urgent",
-            "-o",
-            "/dev/null",
-            "--wrap",
-            "sleep 1",
-        ),
-        check=False,
-    )
+    options = ("--no-requeue", "-p", "urgent", "--exclusive", "-J", "urgent", "-o", "/dev/null", "--wrap", "sleep 1")
+    job = scene.drill.cluster.run("sbatch", "--parsable", *options, check=False)
     if job.returncode:
         raise NoVictimError
     return f"preempted by job {job.stdout.strip()}"

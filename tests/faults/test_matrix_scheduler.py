@@ -74,6 +74,26 @@ def test_f44_a_job_number_that_was_given_again(scene, calm, tmp_path):
     assert same_as(later, calm)
 
 
+@pytest.mark.xfail(reason="cancel knows jobs by their numbers", strict=True)
+def test_f44_cancel_spares_a_job_that_was_given_our_number(scene, tmp_path):
+    """Slurm forgot the sweep's jobs and gave their numbers to others of the same user: those are not cancelled."""
+    drill = scene.drill
+    drill.submit()
+    drill.until_over()
+    numbers = sorted({note["slurm"]["SLURM_ARRAY_JOB_ID"] for _, _, note in drill.claims()})
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    rows = "".join(f"root|{number}|N/A|other|RUNNING|None\\n" for number in numbers)
+    (folder / "squeue").write_text(f"#!/bin/sh\nprintf '{rows}'\n")
+    (folder / "scancel").write_text(f"#!/bin/sh\necho $* >> {tmp_path}/cancelled\n")
+    for name in ("squeue", "scancel"):
+        (folder / name).chmod(0o755)
+    later = Drill(drill.cluster, drill.root, env={"PATH": f"{folder}:{drill.environment['PATH']}"})
+
+    assert later.verb("cancel").returncode == 0
+    assert not (tmp_path / "cancelled").exists()
+
+
 def test_f48_more_shards_than_an_array_may_have(scene):
     """70 shards where an index is at most 30: three arrays, each shard once."""
     drill = scene.drill
