@@ -1,6 +1,7 @@
 # make sweep   the main job on the embedded data: environment, sweep, report
-# make test    every test, in the same environment
+# make test    every test but those of make faults and -m slow, in the same environment
 # make lint    ruff and mypy
+# make faults every kind of fault on a real Slurm, and ten broken builds
 # make soak    sweeps under a seeded nemesis: make soak FAULTS=500 SEED=1
 # make data    render an IRMAS-like folder of wav files into outputs/data/rendered
 
@@ -10,7 +11,7 @@ FAULTS ?= 500
 SEED ?= 1
 BIN := $(VENV)/bin
 
-.PHONY: env sweep test lint soak data test-env clean
+.PHONY: env sweep test lint faults soak data test-env clean
 
 env: $(VENV)/.base
 test-env: $(VENV)/.test
@@ -36,6 +37,9 @@ lint: test-env
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+faults: test-env
+	$(BIN)/python -m pytest tests/faults -m "faults and not slow"
 
 soak: test-env
 	$(BIN)/python benchmarks/soak.py --faults $(FAULTS) --seed $(SEED)
