@@ -99,7 +99,7 @@ def test_the_optimized_configuration_composes_to_the_winning_trial(swept):
 
 def test_a_second_run_of_the_same_sweep_trains_nothing(swept, tmp_path):
     """The same grid, reordered and extended by one value, runs exactly what is new; the folder may have moved."""
-    folder = Path(shutil.copytree(swept, tmp_path / "moved"))
+    folder = Path(shutil.copytree(swept, tmp_path / "moved", symlinks=True))
     before = {row["id"]: row for row in rows(folder)}
 
     reordered = ("seed=2,1", "optimizer.lr=0.0005,0.001", "model.dropout=0.5,0.3")
@@ -148,7 +148,7 @@ def test_a_failing_trial_gives_exit_status_one_and_the_others_count(tmp_path):
 
 def test_the_production_run_keeps_what_the_sweep_promised_and_resumes_after_a_kill(swept, tmp_path):
     """Killed in the middle, the same command goes on, and ends as if nothing had happened."""
-    calm, cut = (Path(shutil.copytree(swept, tmp_path / name)) for name in ("calm", "cut"))
+    calm, cut = (Path(shutil.copytree(swept, tmp_path / name, symlinks=True)) for name in ("calm", "cut"))
     overrides = ("epochs=6", "batch_size=48")
     done = job("production.py", f"sweep={calm}", *overrides)
     assert done.returncode == 0, done.stderr
@@ -215,7 +215,7 @@ def test_a_change_that_the_winner_cannot_take_is_refused(swept):
 
 def test_a_changed_winner_is_not_trained_as_the_winner(swept, tmp_path):
     """Whoever edits optimized.yaml is told to give overrides instead."""
-    folder = Path(shutil.copytree(swept, tmp_path / "copy"))
+    folder = Path(shutil.copytree(swept, tmp_path / "copy", symlinks=True))
     optimized = folder / "decision" / "winner" / "optimized.yaml"
     optimized.write_text(optimized.read_text().replace("batch_size: 64", "batch_size: 32"))
 

@@ -63,7 +63,8 @@ def test_a_submitter_killed_at_every_step_submits_each_shard_once(app, plan, dev
         name = f"{case[0]}-{case[1]}"
         root, one = copied(plan, tmp_path / name), app.with_notes(tmp_path / f"{name}-notes")
         killed = killed_at(one, root, *case)
-        assert killed.returncode in {-9, 137}, (case, killed.returncode, killed.stderr)
+        # How often it waits for a child varies by one or two; a step that did not come killed nobody.
+        assert killed.returncode in ({-9, 137, 0} if case[0] == "wait4" else {-9, 137}), (case, killed.stderr)
         one.python("-c", RESUME, root, check=True)
 
     with ThreadPoolExecutor(AT_ONCE) as pool:

@@ -20,7 +20,7 @@ from hpc_sweep.runtime.claim import claim
 from hpc_sweep.training import losses
 from hpc_sweep.training.loop import fit
 from hpc_sweep.training.metrics import Classified
-from hpc_sweep.training.task import Data, Split
+from hpc_sweep.training.task import Data, Recipe, Split
 from hpc_sweep.trial import Outcome
 
 CPU = torch.device("cpu")
@@ -48,6 +48,10 @@ class Fuse:
 class Blobs:
     """Which of three blobs a point is in; the model, optimizer and scheduler are those of a mix."""
 
+    value_keys = ()
+    inputs_read = ()
+    loss_read = ()
+
     def __init__(self, mix, fuse):
         self.mix, self.fuse = mix, fuse
 
@@ -63,20 +67,24 @@ class Blobs:
         del cfg
         return MIXES[self.mix][0]()
 
-    def inputs(self, x, cfg, generator=None):
-        """Jitter in training, by the generator of the step."""
+    def inputs(self, x, cfg, key=None):
+        """Jitter in training, by the key of the step."""
         del cfg
-        return x if generator is None else x + 0.1 * torch.randn(x.shape, generator=generator)
+        if key is None:
+            return x
+        generator = torch.Generator().manual_seed(int(key.flatten()[0]) & 0xFFFFFFFF)
+        return x + 0.1 * torch.randn(x.shape, generator=generator)
 
-    def loss(self, out, y, cfg):
+    def loss(self, out, y, cfg, data):
         """Burn down the fuse with every step."""
-        del cfg
+        del cfg, data
         self.fuse.step()
         return losses.cross_entropy(out, y)
 
-    def penalty(self, params, cfg):
-        """Have none."""
-        del params, cfg
+    def recipe(self, cfg):
+        """Ask the trainer for nothing more."""
+        del cfg
+        return Recipe()
 
     def optimizer(self, params, cfg):
         """Build the optimizer of the mix."""
