@@ -253,7 +253,7 @@ def submit_at_once(scene):
 def at_once(scene, verb, number):
     """Start a verb some times at once; their exit statuses are told later."""
     processes = [scene.drill.start_verb(verb) for _ in range(number)]
-    scene.owe(30, f"{number} x {verb}", lambda: [process.wait(240) for process in processes])
+    scene.owe(15, f"{number} x {verb}", lambda: [process.wait(240) for process in processes])
     return f"started {verb} {number} times at once"
 
 
@@ -345,7 +345,7 @@ def run_twice(scene):
     words = (sys.executable, "-P", scene.drill.sweep.start, scene.drill.root, number, "--index", index)
     process = scene.drill.start(*words)
     # It may be fenced in its turn; whatever it does, it must not outlive the scene.
-    scene.owe(60, f"second attempt {process.pid}", lambda: ended(process))
+    scene.owe(20, f"second attempt {process.pid}", lambda: ended(process))
     return f"started a second attempt of shard {note['shard']} ({process.pid})"
 
 

@@ -14,7 +14,7 @@ def test_a_sweep_under_sixty_faults_comes_to_what_a_calm_one_comes_to(devcluster
     """Nothing is lost, replaced, published twice or decided otherwise, and every sweep of it ends."""
     calm = run_calmly(tmp_path / "calm", grid=GRID)
     settings = ("pace.seconds=0.6", "pace.save_every=3", "hydra.launcher.trials_per_shard=6")
-    toll = soak(devcluster, tmp_path, calm, grid=GRID, seed=20261, faults=60, period=2.0, settings=settings)
+    toll = soak(devcluster, tmp_path, calm, grid=GRID, seed=20261, faults=60, period=1.0, settings=settings)
     print(printed(toll))  # noqa: T201 for -rP
 
     assert toll.faults >= 60
