@@ -41,11 +41,6 @@ class Part:
     form: str
     form_sha256: str
 
-    @property
-    def reference(self) -> dict[str, Any]:
-        """What an entry of another log says to name this part."""
-        return {"number": self.number, "sha256": self.sha256}
-
     def configuration(self, trial: Trial) -> dict[str, Any]:
         """Return the whole task configuration of a trial, unresolved."""
         return apply(self.base, trial.changes)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -24,12 +26,18 @@ FLAGS = [
 ]
 
 
+def required(module):
+    """Import a test dependency; without it the test is skipped on a laptop and fails in CI."""
+    require(find_spec(module.partition(".")[0]) is not None, module, "type make test-env")
+    return import_module(module)
+
+
 @pytest.fixture(scope="session")
 def chromium():
     """Return a running browser; skipped on a laptop that has none, failed in CI."""
     found = shutil.which("chromium")
-    require(found is not None, "chromium", "type bash tests/install-browser.sh")
-    sync_api = pytest.importorskip("playwright.sync_api")
+    require(found is not None, "chromium", "type bash tests/install-debian.sh 'in a browser' chromium")
+    sync_api = required("playwright.sync_api")
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=found, args=FLAGS)
         yield browser

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from tests.browser.conftest import required
 from tests.builders import ACCURACY, build, configuration, diverged, failed
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
@@ -170,7 +171,7 @@ def test_brush_by_mouse_keeps_what_is_inside(show, sweep):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_serious(show, sweep, scheme):
     """Contrast, names, roles and order hold in light and in dark colours."""
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    axe = required("axe_playwright_python.sync_playwright")
     results = axe.Axe().run(show(sweep, color_scheme=scheme, bypass_csp=True).tab)
 
     found = [one for one in results.response["violations"] if one["impact"] in SEVERE]

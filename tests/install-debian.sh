@@ -1,7 +1,11 @@
 #!/usr/bin/env bash
-# Install FluidSynth and its soundfont through apt where that is allowed; else say which tests cannot run, and exit 3.
+# Install Debian's packages through apt where that is allowed; else say which tests cannot run, and exit 3.
+#
+#   bash tests/install-debian.sh 'that render audio' fluidsynth libfluidsynth3 fluid-soundfont-gm
+#   bash tests/install-debian.sh 'in a browser' chromium
 set -euo pipefail
-packages=(fluidsynth libfluidsynth3 fluid-soundfont-gm)
+tests=$1
+packages=("${@:2}")
 
 if dpkg -s "${packages[@]}" >/dev/null 2>&1; then
     exit 0
@@ -11,7 +15,7 @@ if [ "$(id -u)" = 0 ]; then
 elif sudo -n true 2>/dev/null; then
     as_root=(sudo -n)
 else
-    echo "Missing: ${packages[*]}. The tests that render audio cannot run; type: sudo apt-get install ${packages[*]}" >&2
+    echo "Missing: ${packages[*]}. The tests $tests cannot run; type: sudo apt-get install ${packages[*]}" >&2
     exit 3
 fi
 install() { "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}"; }
