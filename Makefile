@@ -1,7 +1,7 @@
 # make sweep   the main job on the embedded data: environment, sweep, report
-# make test    every test but those of make faults and -m slow, in the same environment
+# make test    every test but those marked slow, in the same environment
 # make lint    ruff and mypy
-# make faults every kind of fault on a real Slurm, and ten broken builds
+# make faults  of these, every kind of fault on a real Slurm, a short soak, and the broken builds
 # make soak    sweeps under a seeded nemesis: make soak FAULTS=500 SEED=1
 # make data    render an IRMAS-like folder of wav files into outputs/data/rendered
 
@@ -39,7 +39,7 @@ lint: test-env
 	$(BIN)/mypy
 
 faults: test-env
-	$(BIN)/python -m pytest tests/faults -m "faults and not slow"
+	$(BIN)/python -m pytest tests/faults -n 2 --dist loadgroup
 
 soak: test-env
 	$(BIN)/python benchmarks/soak.py --faults $(FAULTS) --seed $(SEED)

@@ -156,8 +156,8 @@ def _open(folder: Path) -> paths.Sweep:
 def _collected(sweep: paths.Sweep, chosen: tuple[int, str] | None = None) -> int:
     decision = collect_sweep(sweep, over=states.over(sweep), chosen=chosen)
     click.echo(summary(sweep, decision))
-    refused = decision.winner is None
-    return 1 if refused or decision.coverage["failed"] else 0
+    damaged = any(alarm.kind == "unreadable_records" for alarm in decision.alarms)
+    return 1 if decision.winner is None or decision.coverage["failed"] or damaged else 0
 
 
 def _look(sweep: paths.Sweep) -> tuple[ledger.Ledger, dict[int, states.Place]]:
@@ -168,7 +168,7 @@ def _look(sweep: paths.Sweep) -> tuple[ledger.Ledger, dict[int, states.Place]]:
 
 def _as_text(state: ledger.Ledger, found: Mapping[int, states.Place], sweep: paths.Sweep) -> str:
     open_shards = {row.trial.shard for row in state.rows if row.result is None and row.failure is None}
-    places = [place for shard, place in found.items() if shard in open_shards]
+    places = [place for shard, place in found.items() if shard in open_shards | {reasons.STEWARD}]
     lost, here = state.counts["lost"], Path(near(sweep.root))
     todo = [f"{lost} trials were lost with their jobs. Type: {reasons.command('resume', here)}"] if lost else []
     return "\n".join([*status_lines(state), *reasons.explained(places, here), *todo])
@@ -176,13 +176,15 @@ def _as_text(state: ledger.Ledger, found: Mapping[int, states.Place], sweep: pat
 
 def _as_json(state: ledger.Ledger, found: Mapping[int, states.Place], sweep: paths.Sweep) -> str:
     seconds = seconds_left(state)
+    stands = {shard: {**vars(place), "remedy": reasons.remedy(place, sweep.root)} for shard, place in found.items()}
     return records.canonical(
         {
             "schema": 1,
             "sweep": state.identity.sweep,
             "counts": state.counts,
             "eta_seconds": None if seconds is None else round(seconds),
-            "shards": [{**vars(place), "remedy": reasons.remedy(place, sweep.root)} for place in found.values()],
+            "shards": [stand for shard, stand in stands.items() if shard != reasons.STEWARD],
+            "steward": stands.get(reasons.STEWARD),
             "problems": list(state.problems),
         }
     )

@@ -36,8 +36,8 @@ class Intent:
 
     ``folder`` is the submitter's working directory and ``python_path`` where it found the app's modules; a relative
     entry lies in the sweep. ``roots`` say where the app's code was, and what it was. ``parameters`` are the launcher's:
-    whoever finds the sweep later can submit again. ``again`` has failed trials trained anew. ``published`` is how many
-    trials had ended or failed when the intent was made.
+    whoever finds the sweep later can submit again. ``again`` has failed trials trained anew. When the intent was made,
+    ``published`` trials had ended or failed, and the checkpoints of the others had come to ``saved`` epochs together.
     """
 
     token: str
@@ -52,6 +52,7 @@ class Intent:
     roots: tuple[Mapping[str, Any], ...] = ()
     round: int = 0
     published: int = 0
+    saved: int = 0
     again: bool = False
     by: Mapping[str, Any] = field(default_factory=dict)
 

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
     from hpc_sweep.cluster.states import Place
 
+STEWARD = 0
+"""Stands for the steward where shards have their numbers, which begin at 1."""
+
 RELEASE = "scontrol release {job}"
 MEND = "hpc-sweep cancel {folder}, then type the sweep's command again with other hydra.launcher.* and this folder"
 
@@ -79,20 +82,25 @@ def remedy(place: Place, folder: Path) -> str:
 
 
 def explained(places: Iterable[Place], folder: Path) -> list[str]:
-    """Return one sentence for all shards that stand alike, where there is something to say."""
-    groups: dict[tuple[str, str], list[Place]] = defaultdict(list)
+    """Return one sentence for all shards that stand alike, and one for the steward, where there is something to say."""
+    groups: dict[tuple[bool, str, str], list[Place]] = defaultdict(list)
     for place in places:
-        if place.standing.value not in {"running", "over"}:
-            groups[place.standing.value, place.reason].append(place)
-    return [_sentence(standing, reason, group, folder) for (standing, reason), group in groups.items()]
+        if place.standing.value not in {"running", "over"} and not _waits_for_arrays(place):
+            groups[place.shard == STEWARD, place.standing.value, place.reason].append(place)
+    return [_sentence(group, folder) for group in groups.values()]
 
 
-def _sentence(standing: str, reason: str, group: list[Place], folder: Path) -> str:
+def _waits_for_arrays(place: Place) -> bool:
+    return place.shard == STEWARD and place.reason == "Dependency"
+
+
+def _sentence(group: list[Place], folder: Path) -> str:
     first = group[0]
     which = f"Shard {first.shard}" if len(group) == 1 else f"{len(group)} shards (from {first.shard})"
-    why = f": {words(reason) if first.state else reason}" if reason else ""
+    which = "The steward, which collects" if first.shard == STEWARD else which
+    why = f": {words(first.reason) if first.state else first.reason}" if first.reason else ""
     todo = remedy(first, folder)
-    return f"{which}: {standing}{why}." + (f" Type: {todo}" if todo else "")
+    return f"{which}: {first.standing.value}{why}." + (f" Type: {todo}" if todo else "")
 
 
 def _names(reason: str) -> list[str]:

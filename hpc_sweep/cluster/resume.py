@@ -38,12 +38,14 @@ def resume(sweep: paths.Sweep, *, again: bool = False, allow_code_change: bool =
     sweep_id = ledger.read_identity(sweep).sweep
     template = _template(sweep, sweep_id)
     state = ledger.read_ledger(sweep)
-    template = replace(template, round=0, again=again, published=owed.published(state))
+    template = owed.noted(template, sweep, state, round=0, again=again)
     if allow_code_change:
         template = replace(template, roots=())
     if template.executor == "local":
         return _here(sweep, sweep_id, template, again)
-    sent = Submitter(sweep, sweep_id, template).submit(lambda _: owed.shards(ledger.read_ledger(sweep), again=again))
+    sent = Submitter(sweep, sweep_id, template).submit(
+        lambda _: owed.shards(ledger.read_ledger(sweep, known=state), again=again)
+    )
     waiting = f" {sent.left} shards wait for room; the steward submits them." if sent.left else ""
     if sent.arrays:
         return Resumed(f"Submitted {sent.shards} shards as job {', '.join(sent.arrays)}.{waiting}", over=False)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hpc_sweep import ledger, records
 from hpc_sweep.cluster import intent as intents
 from hpc_sweep.cluster import reasons, slurm
+from hpc_sweep.cluster.reasons import STEWARD
 from hpc_sweep.errors import CorruptRecordError, SchedulerError
 from hpc_sweep.plan import read_plan
 from hpc_sweep.runtime.claim import alive
@@ -39,7 +40,7 @@ class Standing(StrEnum):
 
 @dataclass(frozen=True)
 class Place:
-    """A shard, what is known of its job, and in Slurm's words or ours why it is so."""
+    """A shard or the steward, what is known of its job, and in Slurm's words or ours why it is so."""
 
     shard: int
     standing: Standing
@@ -56,9 +57,13 @@ def places(sweep: paths.Sweep, shards: Iterable[int], tasks: Sequence[Task] | No
 
 
 def now(sweep: paths.Sweep) -> dict[int, Place]:
-    """Return where each planned shard stands, by an answer of Slurm's that is at most ten seconds old."""
+    """Return where each planned shard stands, by an answer of Slurm's that is at most ten seconds old.
+
+    A steward that is in the queue has a place behind them, under the number `STEWARD`.
+    """
     shards = read_plan(sweep.plan, sweep=ledger.read_identity(sweep).sweep).shards
-    return places(sweep, shards, glance(sweep))
+    tasks = glance(sweep)
+    return places(sweep, shards, tasks) | _steward(sweep, tasks or ())
 
 
 def standing(found: Mapping[int, Place], wanted: Standing) -> set[int]:
@@ -86,6 +91,13 @@ def glance(sweep: paths.Sweep) -> list[Task] | None:
         tasks = None
     _remember(sweep, tasks)
     return tasks
+
+
+def _steward(sweep: paths.Sweep, tasks: Sequence[Task]) -> dict[int, Place]:
+    log = intents.submissions(sweep, ledger.read_identity(sweep).sweep)
+    tokens = {one.intent.token for one in log if one.valid and one.intent.role == intents.STEWARD}
+    queued = [task for task in tasks if task.name in tokens and task.live]
+    return {STEWARD: Place(STEWARD, _standing(task), task.job, task.state, task.reason) for task in queued}
 
 
 def _place(

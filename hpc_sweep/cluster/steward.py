@@ -76,13 +76,15 @@ def _submit(sweep: paths.Sweep, sweep_id: str, intent: Intent) -> None:
     """Submit what is owed after this round."""
     cancelled = False
 
+    state = ledger.read_ledger(sweep)
+    template = owed.noted(intent, sweep, state, round=intent.round + 1)
+
     def choose(log: Sequence[Submission]) -> list[int]:
         nonlocal cancelled
         cancelled = any(one.intent.token == intent.token and one.cancelled for one in log)
-        return [] if cancelled else owed.after_round(ledger.read_ledger(sweep), log)
+        now = ledger.read_ledger(sweep, known=state)
+        return [] if cancelled else owed.after_round(now, log, owed.progress(sweep, now))
 
-    published = owed.published(ledger.read_ledger(sweep))
-    template = intent.over((), round=intent.round + 1, published=published)
     sent = Submitter(sweep, sweep_id, template, own_token=intent.token).submit(choose)
     _say(
         f"Round {template.round}: {sent.shards} shards submitted again as {' '.join(sent.arrays)}."

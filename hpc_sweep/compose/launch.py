@@ -172,7 +172,7 @@ def _execute(session: Session, batch: Sequence[Composed]) -> bool:
     among = {trial.shard for trial in plan.trials if trial.id in wanted}
     log.info("Trials: %d, shards: %d, folder: %s", len(wanted), len(among), sweep.root)
     state = ledger.read_ledger(sweep)
-    template = _template(session, published=owed.published(state))
+    template = owed.noted(_template(session), sweep, state)
     intents.append_wish(sweep, session.sweep_id, template)
     if session.executor == "local":
         shards = local.idle(sweep, owed.shards(state, among=among))
@@ -180,7 +180,7 @@ def _execute(session: Session, batch: Sequence[Composed]) -> bool:
             local.run(sweep, session.sweep_id, template, shards, trials=owed.trials_owed(state, shards))
         return True
     sent = Submitter(sweep, session.sweep_id, template).submit(
-        lambda _: owed.shards(ledger.read_ledger(sweep), among=among)
+        lambda _: owed.shards(ledger.read_ledger(sweep, known=state), among=among)
     )
     _tell(sent, sweep)
     if session.parameters.get("detach"):
@@ -190,7 +190,7 @@ def _execute(session: Session, batch: Sequence[Composed]) -> bool:
     return True
 
 
-def _template(session: Session, published: int) -> Intent:
+def _template(session: Session) -> Intent:
     """Return the intent after which all intents of this session are made."""
     return Intent(
         token="",
@@ -201,7 +201,6 @@ def _template(session: Session, published: int) -> Intent:
         python_path=session.python_path,
         parameters=plain(dict(session.parameters)),
         roots=tuple(vars(root) for root in session.roots),
-        published=published,
     )
 
 

@@ -7,13 +7,6 @@ from tests.faults.nemesis import Scene
 from tests.integration.slurm_fixture import devcluster as devcluster  # noqa: PLC0414 because pytest finds it by name
 
 
-def pytest_collection_modifyitems(items):
-    """Mark what lies here: these tests kill and fill up what they run on, and are asked for by `make faults`."""
-    for item in items:
-        if "faults" in item.path.parts:
-            item.add_marker(pytest.mark.faults)
-
-
 @pytest.fixture(scope="session")
 def calm(tmp_path_factory):
     """Return the grid of the matrix, swept without a fault."""

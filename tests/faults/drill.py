@@ -157,18 +157,26 @@ class Drill:
 
     def finish(self, seconds=180.0) -> int:
         """Wait until the sweep is over; return how often a person had to type what `status` says."""
-        helps = 0
-        while helps < 5:
+        for helps in range(5):
             wait_for(lambda: self.is_over() or self.held(), "the queue is empty", seconds)
-            status = self.status()
-            if sum(status["counts"][name] for name in OPEN) == 0:
+            told = wait_for(self.advice, "status says that all has ended, or what to type", seconds)
+            if told == "collect":
                 self.verb("collect")
                 return helps
-            helps += 1
-            if not self.remedy(status):
-                assert "hpc-sweep resume" in (told := self.verb("status").stdout), told
+            if told == "resume":
                 self.verb("resume", check=True)
-        raise AssertionError(status)
+            else:
+                self.remedy(self.status())
+        raise AssertionError(self.status())
+
+    def advice(self) -> str:
+        """Return what a person types now by what `status` says; nothing while jobs run as far as it knows."""
+        status = self.status()
+        if sum(status["counts"][name] for name in OPEN) == 0:
+            return "collect"
+        if any(shard["remedy"].startswith("scontrol release") for shard in status["shards"]):
+            return "release"
+        return "resume" if "hpc-sweep resume" in self.verb("status").stdout else ""
 
     def held(self) -> bool:
         """Tell whether a task of the queue waits for a person."""

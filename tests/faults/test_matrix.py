@@ -127,7 +127,6 @@ def test_preempted_jobs_go_on(scene, calm, partition):
     assert begun[0] != "begins after epoch 0"
 
 
-@pytest.mark.xfail(reason="the steward takes a checkpoint for no progress", strict=True)
 def test_f10_a_shard_that_saved_and_stopped_needs_no_person(scene, calm):
     """Preempted with grace before any trial has ended: what was saved is progress, and the steward goes on."""
     drill = scene.drill

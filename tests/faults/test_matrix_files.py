@@ -89,7 +89,6 @@ def test_a_damaged_entry_is_named_and_its_trials_are_trained_again(copy, calm, h
     assert victim.read_bytes() == harmed
 
 
-@pytest.mark.xfail(reason="collect ends with 0 although a record is damaged, when a winner is left", strict=True)
 def test_f31_collect_tells_by_its_status_that_a_record_is_damaged(tmp_path, local):
     """The trials of the other shard are ranked, and the exit status is not that of a whole sweep."""
     drill = run_calmly(tmp_path / "sweep", "hydra.launcher.trials_per_shard=3")

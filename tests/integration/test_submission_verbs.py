@@ -66,6 +66,18 @@ def test_a_held_sweep_says_so_and_runs_the_code_of_its_submission(app, held, dev
     assert decision["winner"]["mean"] == 6
 
 
+def test_a_held_steward_is_told(app, held, devcluster):
+    """Without its collector nobody would write the report: status has the reason and the remedy, alone of its kind."""
+    (steward,) = [body["jobs"][0] for body in _answers(held, "steward")]
+    assert app.status(held)["steward"]["standing"] == "pending"
+    assert "steward" not in app.verb("status", held).stdout
+    devcluster.run("scontrol", "uhold", steward)
+    forget_the_queue(held)
+
+    said = app.verb("status", held).stdout
+    assert f"The steward, which collects: held: a user holds it. Type: scontrol release {steward}" in said
+
+
 def test_a_sweep_is_cancelled_and_gone_on_with_elsewhere(app, held, devcluster, tmp_path):
     """Cancel empties the queue, its steward included; the folder moves, and resume runs what is owed."""
     assert app.verb("cancel", held).returncode == 0
