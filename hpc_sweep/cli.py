@@ -24,6 +24,8 @@ from hpc_sweep.report.trial_log import find_trial, trial_log
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from hpc_sweep.analysis.decision import Decision
+
 FOLDER = click.argument("folder", type=click.Path(path_type=Path))
 
 
@@ -156,8 +158,12 @@ def _open(folder: Path) -> paths.Sweep:
 def _collected(sweep: paths.Sweep, chosen: tuple[int, str] | None = None) -> int:
     decision = collect_sweep(sweep, over=states.over(sweep), chosen=chosen)
     click.echo(summary(sweep, decision))
-    damaged = any(alarm.kind == "unreadable_records" for alarm in decision.alarms)
-    return 1 if decision.winner is None or decision.coverage["failed"] or damaged else 0
+    return 1 if decision.winner is None or decision.coverage["failed"] or _is_damaged(decision) else 0
+
+
+def _is_damaged(decision: Decision) -> bool:
+    """Tell whether trials lack an outcome while a record cannot be read: what it held may be theirs."""
+    return bool(decision.coverage["missing"]) and any(alarm.kind == "unreadable_records" for alarm in decision.alarms)
 
 
 def _look(sweep: paths.Sweep) -> tuple[ledger.Ledger, dict[int, states.Place]]:

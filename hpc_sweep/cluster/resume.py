@@ -91,11 +91,10 @@ def _template(sweep: paths.Sweep, sweep_id: str) -> Intent:
 
 
 def _end_jobs(sweep: paths.Sweep, log: Sequence[Submission]) -> None:
-    jobs = {job for one in log for job in one.jobs}
-    unclear = {one.intent.token for one in log if not one.jobs and one.intent.role != intents.CANCEL}
+    tokens = {one.intent.token for one in log}
     try:
-        known = {task.job for task in slurm.queue() if task.job in jobs or task.name in unclear}
-        slurm.scancel(known)
+        # By token, because Slurm may have forgotten our jobs and given their numbers to others.
+        slurm.scancel({task.job for task in slurm.queue() if task.name in tokens})
     except SchedulerError as error:
         raise SchedulerError(
             f"The sweep is cancelled, but its jobs could not be ended: {error.what}",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from hpc_sweep.errors import SchedulerError, SweepError, UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection
     from datetime import datetime
     from pathlib import Path
 
@@ -101,11 +101,10 @@ def sbatch(script: Path, *options: str) -> str:
     raise refusal(done.stderr, done.returncode)
 
 
-def scancel(jobs: Collection[str], names: Iterable[str] = ()) -> None:
-    """Cancel jobs by id, and jobs by name; one that is over already is no error."""
-    for options in [sorted(jobs), *([f"--name={name}"] for name in sorted(names))]:
-        if options:
-            ask("scancel", "--quiet", *options)
+def scancel(jobs: Collection[str]) -> None:
+    """Cancel jobs by id; one that is over already is no error."""
+    if jobs:
+        ask("scancel", "--quiet", *sorted(jobs))
 
 
 def refusal(text: str, status: int) -> SweepError:

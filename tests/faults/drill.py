@@ -153,13 +153,21 @@ class Drill:
 
     def until_over(self, seconds=120.0) -> None:
         """Wait until no job is left in the queue."""
-        wait_for(self.is_over, "the queue is empty", seconds)
+        self.until(self.is_over, "the queue is empty", seconds)
+
+    def until(self, probe, what, seconds):
+        """Wait for something to become true, and return it; fail with what Slurm shows."""
+        try:
+            return wait_for(probe, what, seconds)
+        except AssertionError as error:
+            listings = [self.cluster.run(*argv, check=False) for argv in (("squeue", "-r"), ("sinfo", "-N", "-l"))]
+            raise AssertionError("\n".join([str(error), *(one.stdout + one.stderr for one in listings)])) from None
 
     def finish(self, seconds=180.0) -> int:
         """Wait until the sweep is over; return how often a person had to type what `status` says."""
         for helps in range(5):
-            wait_for(lambda: self.is_over() or self.held(), "the queue is empty", seconds)
-            told = wait_for(self.advice, "status says that all has ended, or what to type", seconds)
+            self.until(lambda: self.is_over() or self.held(), "the queue is empty", seconds)
+            told = self.until(self.advice, "status says that all has ended, or what to type", seconds)
             if told == "collect":
                 self.verb("collect")
                 return helps

@@ -215,6 +215,7 @@ def test_f46_an_sbatch_that_fails_and_submits_all_the_same(scene, calm):
     wait_for(lambda: len(list(drill.root.glob("submissions/*.sbatch"))), "it waits", 5)
     scene.owe(8, "slurmctld", lambda: send(pid, signal.SIGCONT))
     wait_for(lambda: scene.pay() or process.poll() is not None, "time is up", 30)
+    scene.pay(everything=True)
     status = process.wait(120)
     while status == 75:
         status = drill.run(*drill.command()).returncode

@@ -74,7 +74,6 @@ def test_f44_a_job_number_that_was_given_again(scene, calm, tmp_path):
     assert same_as(later, calm)
 
 
-@pytest.mark.xfail(reason="cancel knows jobs by their numbers", strict=True)
 def test_f44_cancel_spares_a_job_that_was_given_our_number(scene, tmp_path):
     """Slurm forgot the sweep's jobs and gave their numbers to others of the same user: those are not cancelled."""
     drill = scene.drill
