@@ -54,6 +54,7 @@ class Slurm:
     def __init__(self) -> None:
         self.jobs: list[Job] = []
         self.late: list[Job] = []
+        self.over: list[Job] = []
         self.answers: list[str] = []
         self.silent = 0
         self.number = 0
@@ -212,6 +213,14 @@ class Machine(RuleBasedStateMachine):
         self.leave(job)
         job.state = "PENDING"
 
+    @rule(which=st.integers(0, 9))
+    @precondition(lambda self: self.slurm.over)
+    def revive(self, which):
+        """Let an administrator requeue a job that is over."""
+        job = self.slurm.over.pop(which % len(self.slurm.over))
+        job.state = "PENDING"
+        self.slurm.jobs.append(job)
+
     @rule()
     @precondition(lambda self: self.slurm.late)
     def arrive(self):
@@ -246,6 +255,7 @@ class Machine(RuleBasedStateMachine):
         if refused:
             self.slurm.jobs.remove(job)
             return
+        assert one.valid, "a job runs that is not wanted any more"
         job.state = "RUNNING"
         if one.intent.role == intents.ARRAY:
             self.runs.append((job, one.intent.shards[job.index]))
@@ -260,6 +270,7 @@ class Machine(RuleBasedStateMachine):
         self.leave(job)
         if job in self.slurm.jobs:
             self.slurm.jobs.remove(job)
+            self.slurm.over.append(job)
 
     def leave(self, job):
         """Take note that a job runs no more."""
