@@ -166,7 +166,10 @@ def _at_once(session: Session) -> int:
 
 
 def _execute(session: Session, batch: Sequence[Composed]) -> bool:
-    """Run what the batch's trials still owe; return False when it was submitted and left alone."""
+    """Run what the batch's trials still owe; return False when it was submitted and left alone.
+
+    A sweep of which nothing is in the queue is not left alone: there may be no steward that would collect.
+    """
     sweep, wanted = session.sweep, {job.trial.id for job in batch}
     plan = read_plan(sweep.plan, sweep=session.sweep_id)
     among = {trial.shard for trial in plan.trials if trial.id in wanted}
@@ -183,7 +186,7 @@ def _execute(session: Session, batch: Sequence[Composed]) -> bool:
         lambda _: owed.shards(ledger.read_ledger(sweep, known=state), among=among)
     )
     _tell(sent, sweep)
-    if session.parameters.get("detach"):
+    if session.parameters.get("detach") and sent.live:
         log.info("See how it goes: %s", command("status", sweep.root))
         return False
     submission.wait(sweep, session.sweep_id, session.parameters.get("poll_seconds") or submission.POLL_SECONDS)
