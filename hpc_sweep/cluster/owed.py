@@ -26,10 +26,10 @@ def shards(ledger: Ledger, *, again: bool = False, among: Collection[int] | None
     return sorted(owed if among is None else owed & set(among))
 
 
-def noted(intent: Intent, sweep: paths.Sweep, ledger: Ledger, **changes: int | bool) -> Intent:
+def noted(intent: Intent, sweep: paths.Sweep, ledger: Ledger) -> Intent:
     """Return an intent that says how far the sweep is now, so that a steward can tell whether it got anywhere."""
     published, saved = progress(sweep, ledger)
-    return replace(intent, published=published, saved=saved, **changes)
+    return replace(intent, published=published, saved=saved)
 
 
 def progress(sweep: paths.Sweep, ledger: Ledger) -> tuple[int, int]:

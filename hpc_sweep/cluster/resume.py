@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpc_sweep import ledger, records
 from hpc_sweep.cluster import intent as intents
-from hpc_sweep.cluster import local, owed, slurm, states
+from hpc_sweep.cluster import local, margin, owed, slurm, states
 from hpc_sweep.cluster.reasons import command
 from hpc_sweep.cluster.submission import Submitter
 from hpc_sweep.errors import CorruptRecordError, SchedulerError, UserError
@@ -38,12 +38,12 @@ def resume(sweep: paths.Sweep, *, again: bool = False, allow_code_change: bool =
     sweep_id = ledger.read_identity(sweep).sweep
     template = _template(sweep, sweep_id)
     state = ledger.read_ledger(sweep)
-    template = owed.noted(template, sweep, state, round=0, again=again)
+    template = owed.noted(replace(template, round=0, again=again), sweep, state)
     if allow_code_change:
         template = replace(template, roots=())
     if template.executor == "local":
         return _here(sweep, sweep_id, template, again)
-    sent = Submitter(sweep, sweep_id, template).submit(
+    sent = Submitter(sweep, sweep_id, margin.measured(template, sweep, state)).submit(
         lambda _: owed.shards(ledger.read_ledger(sweep, known=state), again=again)
     )
     waiting = f" {sent.left} shards wait for room; the steward submits them." if sent.left else ""

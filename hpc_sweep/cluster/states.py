@@ -97,7 +97,10 @@ def _steward(sweep: paths.Sweep, tasks: Sequence[Task]) -> dict[int, Place]:
     log = intents.submissions(sweep, ledger.read_identity(sweep).sweep)
     tokens = {one.intent.token for one in log if one.valid and one.intent.role == intents.STEWARD}
     queued = [task for task in tasks if task.name in tokens and task.live]
-    return {STEWARD: Place(STEWARD, _standing(task), task.job, task.state, task.reason) for task in queued}
+    if not queued:
+        return {}
+    task = queued[-1]
+    return {STEWARD: Place(STEWARD, _standing(task), task.job, task.state, task.reason)}
 
 
 def _place(

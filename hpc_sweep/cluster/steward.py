@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpc_sweep import ledger, paths
-from hpc_sweep.cluster import admission, owed, slurm, states
+from hpc_sweep.cluster import admission, margin, owed, slurm, states
 from hpc_sweep.cluster import intent as intents
 from hpc_sweep.cluster.reasons import command
 from hpc_sweep.cluster.submission import Submitter, live_arrays
@@ -77,7 +77,7 @@ def _submit(sweep: paths.Sweep, sweep_id: str, intent: Intent) -> None:
     cancelled = False
 
     state = ledger.read_ledger(sweep)
-    template = owed.noted(intent, sweep, state, round=intent.round + 1)
+    template = margin.measured(owed.noted(intent.over((), round=intent.round + 1), sweep, state), sweep, state)
 
     def choose(log: Sequence[Submission]) -> list[int]:
         nonlocal cancelled

@@ -93,7 +93,7 @@ def tasks(script):
 
 
 class Machine(RuleBasedStateMachine):
-    """Submitters that are killed and overtaken, jobs that start, end, come late and come back, and people who cancel."""
+    """Submitters that are killed and overtaken, jobs that come late and come back, and people who cancel."""
 
     def __init__(self):
         super().__init__()
