@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from hpc_sweep.errors import SchedulerError, SweepError, UserError
@@ -78,7 +79,8 @@ def queue() -> list[Task]:
 
 def accounted(token: str, since: datetime) -> set[str]:
     """Return the jobs of a name that the accounting knows; none where there is no accounting."""
-    start = since.strftime("%Y-%m-%d")
+    # A day earlier, because sacct reads local time, and clocks may differ.
+    start = (since - timedelta(days=1)).strftime("%Y-%m-%d")
     try:
         answer = ask("sacct", "--noheader", "-X", "--parsable2", f"--name={token}", "--format=JobID", "-S", start)
     except SchedulerError:
