@@ -38,6 +38,10 @@ class Standing(StrEnum):
     UNKNOWN = "unknown"
 
 
+LIVE = frozenset({Standing.UNCLEAR, Standing.PENDING, Standing.HELD, Standing.RUNNING})
+"""Where there may be a job that writes, now or later."""
+
+
 @dataclass(frozen=True)
 class Place:
     """A shard or the steward, what is known of its job, and in Slurm's words or ours why it is so."""

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import OmegaConf
 
 from hpc_sweep import ledger, paths
+from hpc_sweep.cluster import states
+from hpc_sweep.cluster.reasons import command
 from hpc_sweep.compose.snapshot import changed_files
-from hpc_sweep.errors import ForeignSweepError
+from hpc_sweep.errors import ForeignSweepError, UserError
 from hpc_sweep.identity import resolved, without
 from hpc_sweep.plan import read_plan
 from hpc_sweep.records import canonical, sync_folder
@@ -52,6 +54,7 @@ def take(
     """
     sweep.root.mkdir(parents=True, exist_ok=True, mode=0o700)
     if settings.existing == "anew" and sweep.identity.exists():
+        _refuse_running(sweep)
         move_aside(sweep)
     if ledger.write_identity(sweep, wanted):
         return wanted
@@ -92,6 +95,17 @@ def move_aside(sweep: paths.Sweep) -> Path:
             (sweep.root / name).rename(place / name)
     sync_folder(sweep.root)
     return place
+
+
+def _refuse_running(sweep: paths.Sweep) -> None:
+    """Refuse to set records aside to which jobs still write."""
+    live = [place for place in states.now(sweep).values() if place.standing in states.LIVE]
+    if live:
+        raise UserError(
+            f"The sweep of this folder still has jobs: {len(live)} run or wait.",
+            where=f"Folder: {sweep.root}",
+            next_step=f"Give another hydra.sweep.dir, or type {command('cancel', sweep.root)} first.",
+        )
 
 
 def base_of(configuration: Mapping[str, Any], swept: Collection[str], exclude: Collection[str]) -> dict[str, Any]:

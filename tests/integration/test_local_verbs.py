@@ -1,0 +1,63 @@
+"""The verbs on a sweep that trains on this machine right now, without Slurm."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.integration.slurm_fixture import wait_for
+from tests.integration.sweeping import App, runs
+
+LOCAL = (
+    "hydra/launcher=sharded_local",
+    "hydra.launcher.n_jobs=1",
+    "hydra.launcher.shards=2",
+    "hydra.launcher.objective.mode=max",
+    "++how=wait",
+)
+
+
+@pytest.fixture
+def app(tmp_path):
+    """Return the app, with a folder for its notes."""
+    return App.write(tmp_path / "app").with_notes(tmp_path / "notes")
+
+
+@pytest.fixture
+def training(app, tmp_path):
+    """Return a sweep of four trials in two shards, of which the first trial waits, and the process that trains."""
+    root = tmp_path / "sweep"
+    command = [sys.executable, "app.py", "-m", f"hydra.sweep.dir={root}", *LOCAL, "x=1,2,3,4"]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen(command, cwd=app.folder, env=app.env, **quiet)
+    wait_for(lambda: runs(tmp_path / "notes"), "the first trial runs")
+    yield root, process
+    (tmp_path / "notes" / "go").touch()
+    process.wait(120)
+
+
+def test_a_cancelled_sweep_stops_and_goes_on_where_it_was(app, training, tmp_path):
+    """Cancel ends what trains and lets nothing new begin; resume trains what has no outcome."""
+    root, process = training
+    cancelled = app.verb("cancel", root)
+    process.wait(60)
+    (tmp_path / "notes" / "go").touch()
+    before = app.status(root)["counts"]
+    resumed = app.verb("resume", root)
+
+    assert "Ended 1 processes here" in cancelled.stdout
+    assert (before["completed"], before["running"]) == (0, 0)
+    assert resumed.returncode == 0, resumed.stdout + resumed.stderr
+    assert app.status(root)["counts"]["completed"] == 4
+
+
+def test_records_to_which_a_process_writes_are_not_set_aside(app, training):
+    """A fresh start in the folder of a sweep that runs is refused in a sentence, and nothing is moved."""
+    root, _ = training
+    refused = app.sweep(root, *LOCAL, "x=5", "hydra.launcher.existing=anew")
+
+    assert refused.returncode != 0
+    assert "still has jobs" in refused.stderr
+    assert f"hpc-sweep cancel {root}" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert not (root / "previous").exists()
