@@ -5,6 +5,7 @@ Hydra imports this module in every program, so nothing heavy is imported before 
 
 from __future__ import annotations
 
+import atexit
 import importlib
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,8 @@ class Recorder(Callback):
         del kwargs
         if config.hydra.launcher.get("_target_") == BASIC:
             self._sweep = importlib.import_module("hpc_sweep.compose.basic").Recording(config)
+            # Hydra's sweeper raises what a trial raised, after the last one, and then tells nobody that it ended.
+            atexit.register(self._collect)
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:  # noqa: ANN401 because Hydra says so
         """Record one trial."""
@@ -38,5 +41,9 @@ class Recorder(Callback):
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ANN401 because Hydra says so
         """Collect."""
         del config, kwargs
-        if self._sweep is not None:
-            self._sweep.collect()
+        self._collect()
+
+    def _collect(self) -> None:
+        sweep, self._sweep = self._sweep, None
+        if sweep is not None:
+            sweep.collect()

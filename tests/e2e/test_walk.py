@@ -135,13 +135,17 @@ def test_the_basic_launcher_records_the_same_outcomes(swept, tmp_path):
     assert len(rows(folder)) == 8
 
 
-def test_a_failing_trial_gives_exit_status_one_and_the_others_count(tmp_path):
-    """One trial asks for a device that is not there; its sibling is trained, ranked and reported."""
+@pytest.mark.parametrize(("launcher", "status"), [("sharded_local", 1), ("basic", 2)])
+def test_a_failing_trial_shows_in_the_exit_status_and_the_others_count(tmp_path, launcher, status):
+    """One trial asks for a device that is not there; its sibling is trained, ranked and reported.
+
+    Hydra's own sweeper raises what a trial raised, and so its status is that of the error.
+    """
     folder = tmp_path / "sweep"
 
-    done = train("-m", "device=cpu,cuda", *SMALL, f"hydra.sweep.dir={folder}")
+    done = train("-m", "device=cuda,cpu", *SMALL, f"hydra.sweep.dir={folder}", f"hydra/launcher={launcher}")
 
-    assert done.returncode == 1
+    assert done.returncode == status
     assert sorted(row["status"] for row in rows(folder)) == ["completed", "failed"]
     assert "device=cuda" in (folder / "decision" / "report.md").read_text()
 
