@@ -102,7 +102,7 @@ class Drill:
 
     def run(self, *argv, check=False, **options) -> subprocess.CompletedProcess[str]:
         """Run a command to its end and capture its words."""
-        defaults = {"env": self.environment, "cwd": self.app.parent, "timeout": 120}
+        defaults = {"env": self.environment, "cwd": self.app.parent, "timeout": 300}
         return self.cluster.run(*argv, check=check, **(defaults | options))
 
     def status(self) -> dict:
