@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 
 from hpc_sweep import tasks
 from hpc_sweep.tasks.instruments.task import Instruments
+from hpc_sweep.training.listener import Listener
 from hpc_sweep.training.member import Member
 from hpc_sweep.trial import Quiet
 
@@ -38,10 +39,9 @@ def trained(configs, engine=None, stack_size="auto"):
     digests = [Member.of(Instruments(), cfg, Quiet()).digest for cfg in configs]
     tasks.train_all(
         [(cfg, Quiet()) for cfg in configs],
-        lambda ending: endings.setdefault(ending.index, ending),
+        Listener(lambda ending: endings.setdefault(ending.index, ending), chosen=choices.append),
         stack_size=stack_size,
         earlier=[{"engine": engine, "size": len(configs), "members": digests}] if engine else (),
-        publish=choices.append,
     )
     for ending in endings.values():
         if ending.error is not None:

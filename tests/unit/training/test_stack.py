@@ -124,6 +124,7 @@ class _Folder:
     """A context with a folder for checkpoints."""
 
     threads = 1
+    stop_requested = False
 
     def __init__(self, checkpoint_dir):
         self.checkpoint_dir = checkpoint_dir
