@@ -34,7 +34,8 @@ LIVES = 2
 class Life:
     """What one worker is in the middle of, by what it told; ids of trials, in the order in which they were named.
 
-    ``ended`` counts the trials that ended in it, ``got_on`` says whether any of them did, or anything was saved.
+    ``ended`` counts the trials that ended in it; ``got_on`` says whether those that are together now, or one that was
+    with them, got something done: an ending, or a checkpoint.
     """
 
     together: list[str] = field(default_factory=list)
@@ -45,8 +46,10 @@ class Life:
         """Take in one message."""
         match message["event"]:
             case "start":
+                self.got_on = self.got_on and bool(self.together)
                 self.together = [*(one for one in self.together if one != message["trial"]), message["trial"]]
             case "stack":
+                self.got_on = self.got_on and not set(self.together).isdisjoint(message["trials"])
                 self.together = list(message["trials"])
             case "saved":
                 self.got_on = True
@@ -57,6 +60,12 @@ class Life:
                 self.together = [one for one in self.together if one != message["trial"]]
             case "died":
                 self.together, self.got_on = [], False
+
+
+def answerable(life: Life, left: Sequence[str]) -> tuple[str, ...]:
+    """Return the trials that a worker died in, of those that are left: none, one that is charged, or a stack."""
+    together = tuple(trial for trial in life.together if trial in left)
+    return together or (() if life.ended else tuple(left[:1]))
 
 
 class Deaths:
@@ -71,9 +80,10 @@ class Deaths:
     __hash__ = None  # type: ignore[assignment]  # it changes
 
     def count(self, together: Sequence[str], *, got_on: bool) -> None:
-        """Count one death of a stack; progress forgives all of them."""
+        """Count one death of a stack; progress forgives it the others, and those of the stacks that it was before."""
         if got_on:
-            self._counts.clear()
+            for stack in [stack for stack in self._counts if not stack.isdisjoint(together)]:
+                del self._counts[stack]
         else:
             self._counts[frozenset(together)] += 1
 

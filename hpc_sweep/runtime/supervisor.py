@@ -20,7 +20,7 @@ from hpc_sweep.runtime.claim import claim
 from hpc_sweep.runtime.failures import RETRIES, Failure, of_death, of_interruptions, of_silence
 from hpc_sweep.runtime.pace import SAVE_SECONDS
 from hpc_sweep.runtime.process import Silence, Worker, WorkerEndedError
-from hpc_sweep.runtime.stacks import Deaths, Life
+from hpc_sweep.runtime.stacks import Deaths, Life, answerable
 from hpc_sweep.runtime.stop import Signals
 from hpc_sweep.runtime.throughput import Throughput
 from hpc_sweep.runtime.worker import Station
@@ -204,22 +204,22 @@ class _Supervisor:
         self._throughput.worker_ends()
         if left and not self._signals.flag.signal:
             death = of_silence(silence.limit) if silence.too_long else broken or of_death(worker.exitcode)
-            charged, lost = self._charged(life, left, death), {"threads": self._shard.threads}
-            again += [trial for trial in charged if self._failed(left.pop(trial.id), death, lost)]
+            again += [trial for trial in self._charged(life, left, death) if self._died(trial, death)]
         return [*left.values(), *again]
 
-    def _charged(self, life: Life, left: Mapping[str, Trial], death: Failure) -> list[Trial]:
-        """Return the trial that has to answer for the death of a worker, if one has; else note what died."""
-        together = [trial for trial in life.together if trial in left]
-        if len(together) > 1:
-            self._deaths.count(together, got_on=life.got_on)
+    def _charged(self, life: Life, left: dict[str, Trial], death: Failure) -> list[Trial]:
+        """Take out the trial that has to answer for the death of a worker; a stack is only counted, and noted."""
+        died = answerable(life, list(left))
+        if len(died) > 1:
+            self._deaths.count(died, got_on=life.got_on)
             self._gpu_errors = self._gpu_errors + 1 if death.reason == "cuda" else 0
-            note = {"trials": together, "got_on": life.got_on, "reason": death.reason, "text": death.text}
+            note = {"trials": list(died), "got_on": life.got_on, "reason": death.reason, "text": death.text}
             self._book.note("died", **note)
             return []
-        if not together and life.ended:
-            return []
-        return [left[together[0]] if together else next(iter(left.values()))]
+        return [left.pop(trial) for trial in died]
+
+    def _died(self, trial: Trial, death: Failure) -> bool:
+        return self._failed(trial, death, {"threads": self._shard.threads})
 
     def _messages(self, worker: Worker, silence: Silence) -> Iterator[dict[str, Any]]:
         """Yield what the worker tells until it ends; publish in between, pass on a signal, end what hangs."""
