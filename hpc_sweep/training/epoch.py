@@ -95,7 +95,7 @@ def run(crew: Crew, engine: Engine) -> list[Measured]:
 
 def _train(crew: Crew, engine: Engine) -> tuple[list[Step], list[_Counter]]:
     """Take the steps of one epoch; nothing waits for the device."""
-    feed = Feed(crew.task, crew.members, crew.data.train, crew.device, crew.pantry)
+    feed = Feed(crew.task, crew.members, crew.data.train, crew.device)
     epochs = [state.epoch + 1 for state in crew.states]
     keys = epoch_keys(crew.members, epochs, feed.steps(), crew.places(), crew.device)
     counters = [_Counter(crew.task, crew, k) for k in range(len(crew.members))]

@@ -7,7 +7,6 @@ takes whole batches only, from a new order each time; the items left over wait f
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -16,17 +15,13 @@ from hpc_sweep.training import mixup, streams
 from hpc_sweep.training.streams import Purpose
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from omegaconf import DictConfig
     from torch import Tensor
 
     from hpc_sweep.training.member import Member
     from hpc_sweep.training.task import Split, Task
-
-
-PANTRY_BYTES = 64 << 20
-"""How many bytes of batches a stack keeps for the trials that wait."""
 
 
 class Batch(NamedTuple):
@@ -54,7 +49,7 @@ class Batch(NamedTuple):
 
 
 class _Source(NamedTuple):
-    """What decides a batch beside its step, among the trials of one group."""
+    """What decides a batch beside its step."""
 
     seed: int
     epoch: int
@@ -62,49 +57,11 @@ class _Source(NamedTuple):
     mixup: float
 
 
-Made = tuple["Tensor", "Tensor", "Tensor | None", "Tensor | None"]
-"""One batch of one source: x (B, ...), y (B, ...), the labels of the partners, the share of the own."""
-
-
-class Pantry:
-    """The batches that trials of a group have seen, for those that train after them and will see the same.
-
-    Trials of a grid have one seed, so all of them see the same batches, augmented alike. ``room`` is in bytes: epochs
-    that do not fit into it are made anew for each trial.
-    """
-
-    def __init__(self, room: int = PANTRY_BYTES) -> None:
-        self._room = room
-        self._kept: dict[_Source, list[Made]] = {}
-
-    def epoch(self, source: _Source, make: Callable[[], Iterator[Made]]) -> Iterator[Made]:
-        """Yield the batches of a source's epoch, made now or before; x is the caller's own, to be written into."""
-        if source in self._kept:
-            yield from ((x.clone(), y, other, share) for x, y, other, share in self._kept[source])
-            return
-        kept: list[Made] = []
-        for made in make():
-            self._room -= sum(value.nbytes for value in made if value is not None)
-            if self._room >= 0:
-                kept.append((made[0].clone(), *made[1:]))
-            yield made
-        if self._room >= 0:
-            self._kept[source] = kept
-
-
 class Feed:
     """Makes the batches of some members, of the epoch that each is in."""
 
-    def __init__(
-        self,
-        task: Task,
-        members: Sequence[Member],
-        split: Split,
-        device: torch.device,
-        pantry: Pantry | None = None,
-    ) -> None:
+    def __init__(self, task: Task, members: Sequence[Member], split: Split, device: torch.device) -> None:
         self._task, self._members, self._split, self._device = task, members, split, device
-        self._pantry = Pantry(0) if pantry is None else pantry
         self.size: int = min(members[0].cfg.batch_size, len(split))
 
     def epoch(self, epochs: Sequence[int]) -> Iterator[Batch]:
@@ -115,8 +72,7 @@ class Feed:
         ]
         configs = {key: member.inputs for key, member in zip(keys, self._members, strict=True)}
         sources = tuple(list(configs).index(key) for key in keys)
-        epochs_made = (self._pantry.epoch(key, partial(self._made, key, inputs)) for key, inputs in configs.items())
-        for made in zip(*epochs_made, strict=True):
+        for made in zip(*(self._made(key, inputs) for key, inputs in configs.items()), strict=True):
             x, y, other, kept = (_stacked(values) for values in zip(*made, strict=True))
             assert x is not None
             assert y is not None
@@ -126,7 +82,9 @@ class Feed:
         """Return how many batches an epoch has."""
         return len(self._split) // self.size
 
-    def _made(self, source: _Source, inputs: DictConfig) -> Iterator[Made]:
+    def _made(
+        self, source: _Source, inputs: DictConfig
+    ) -> Iterator[tuple[Tensor, Tensor, Tensor | None, Tensor | None]]:
         order = streams.permutation(streams.key(source.seed, Purpose.ORDER, source.epoch), len(self._split))
         place = self._split.x.device
         orders = order[: self.steps() * self.size].view(-1, self.size).to(place)

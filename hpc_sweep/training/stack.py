@@ -13,7 +13,6 @@ from hpc_sweep.training import epoch
 from hpc_sweep.training.engines.available import ENGINES
 from hpc_sweep.training.engines.base import Crew
 from hpc_sweep.training.engines.names import PACKED, SEQUENTIAL
-from hpc_sweep.training.feed import Pantry
 from hpc_sweep.training.gpu_errors import BROKEN, gpu_error
 from hpc_sweep.training.lane import Lane
 from hpc_sweep.training.listener import Ending
@@ -42,7 +41,6 @@ class Stack:
         self._queue: deque[Member | Lane] = deque()
         self._lanes: list[Lane | None] = []
         self._engine: Engine | None = None
-        self._pantry: Pantry | None = None
 
     def run(self, members: Sequence[Member]) -> None:
         """Train all members to their ends.
@@ -51,7 +49,6 @@ class Stack:
         An error after which the process cannot use the GPU is raised as it is, unless a trial was alone with it.
         """
         self._queue.extend(members)
-        self._pantry = Pantry() if len(members) > self._choice.size else None
         while self._fill():
             try:
                 measured, seconds = self._epoch()
@@ -109,7 +106,6 @@ class Stack:
                 [lane.state for lane in self._alive],
                 self._data,
                 self._device,
-                self._pantry,
             )
             name = self._choice.engine if len(lanes) > 1 else _for_one(self._choice.engine)
             self._engine = ENGINES[name](self._crew)

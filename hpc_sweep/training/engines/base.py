@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-    from hpc_sweep.training.feed import Batch, Judged, Pantry
+    from hpc_sweep.training.feed import Batch, Judged
     from hpc_sweep.training.member import Member
     from hpc_sweep.training.state import State
     from hpc_sweep.training.task import Data, Task
@@ -40,17 +40,13 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True)
 class Crew:
-    """The members of a stack with the states that an engine takes over, and what they train on.
-
-    ``pantry`` has batches that others have seen before, where somebody keeps them.
-    """
+    """The members of a stack with the states that an engine takes over, and what they train on."""
 
     task: Task
     members: Sequence[Member]
     states: Sequence[State]
     data: Data
     device: torch.device
-    pantry: Pantry | None = None
 
     def criterion(self) -> Criterion:
         """Return the losses of the members."""
