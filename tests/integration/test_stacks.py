@@ -116,9 +116,7 @@ class Place:
 
     def spawn(self, *arguments, **more):
         """Start an attempt in a process of its own."""
-        process = multiprocessing.get_context("fork").Process(
-            target=lambda: sys.exit(self.attempt(*arguments, **more))
-        )
+        process = multiprocessing.get_context("fork").Process(target=lambda: sys.exit(self.attempt(*arguments, **more)))
         process.start()
         return process
 
@@ -380,6 +378,33 @@ class Faulty(Zoo):
         if cfg.label_smoothing:
             raise ValueError("no smoothing here")
         return super().loss(out, y, cfg, data)
+
+
+class Sick(Zoo):
+    """A task whose GPU fails in the process that asks first."""
+
+    def __init__(self, folder):
+        super().__init__()
+        self.folder = folder
+
+    def inputs(self, x, cfg, key=None):
+        """Fail once, as torch does when a GPU is gone for a process."""
+        if claimed_once(self.folder):
+            raise RuntimeError("CUDA error: an illegal memory access was encountered")
+        return super().inputs(x, cfg, key)
+
+
+def test_a_gpu_error_in_a_stack_is_a_death_of_the_stack(place, tmp_path):
+    """No trial is charged; another process trains the same stack, and the log has the traceback."""
+    here = place(grid("layernorm mlp", 3), task=Sick(tmp_path))
+    here.publish("grouped", 3)
+
+    assert here.attempt() == 0
+
+    (note,) = [note for note in here.notes() if note["event"] == "died"]
+    assert (note["reason"], len(note["trials"])) == ("cuda", 3)
+    assert "illegal memory access" in here.sweep.attempt(1, 1).log.read_text()
+    assert [choice["size"] for choice in here.choices()] == [3]
 
 
 def test_an_attempt_tells_its_throughput(place):
