@@ -90,7 +90,7 @@ class Linear(Grouped):
             out = torch.baddbmm(bias.unsqueeze(1), rows, weight.transpose(1, 2))
         if out.requires_grad:
             # In the layout of a trial alone, the gradient of its bias is summed in the order of a trial alone.
-            out.register_hook(torch.Tensor.contiguous)
+            out.register_hook(torch.Tensor.contiguous)  # type: ignore[no-untyped-call]  # torch leaves it without types
         return out.transpose(0, 1).reshape(*x.shape[:-1], -1)
 
 
