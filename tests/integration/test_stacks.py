@@ -300,7 +300,7 @@ def test_a_stack_that_hangs_is_ended_as_a_whole(place):
         if (trial.number, epoch) == (2, 2) and claimed_once(here.sweep.root):
             signal.pause()
 
-    assert here.attempt(accident=hang_once, no_progress_min=1.5 / 60) == 0
+    assert here.attempt(accident=hang_once, no_progress_min=5 / 60) == 0
 
     (note,) = [note for note in here.notes() if note["event"] == "died"]
     assert note["reason"] == "timeout"
