@@ -30,6 +30,7 @@ CHILD = """
 import json, sys
 from omegaconf import OmegaConf
 from hpc_sweep import tasks
+from hpc_sweep.training.listener import Listener
 from hpc_sweep.trial import Quiet
 configs = [OmegaConf.create(given) for given in json.loads(open(sys.argv[1]).read())]
 for cfg in configs:
@@ -38,7 +39,8 @@ left = {}
 if len(configs) == 1:
     left[0] = tasks.train(configs[0], Quiet())
 else:
-    tasks.train_all([(cfg, Quiet()) for cfg in configs], lambda ending: left.__setitem__(ending.index, ending.result))
+    listener = Listener(lambda ending: left.__setitem__(ending.index, ending.result))
+    tasks.train_all([(cfg, Quiet()) for cfg in configs], listener)
 print(json.dumps([[left[k].metrics, left[k].extras["stack"]["engine"]] for k in range(len(configs))]))
 """
 

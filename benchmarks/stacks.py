@@ -26,12 +26,12 @@ from torch.nn import functional
 from workloads import CLASSES, GPU_WORKLOADS, WORKLOADS, Bench, Workload, configurations, model
 
 from hpc_sweep.training import environment
-from hpc_sweep.training.choice import choose
 from hpc_sweep.training.engines.available import ENGINES
 from hpc_sweep.training.engines.base import Crew
 from hpc_sweep.training.feed import Feed
 from hpc_sweep.training.keys import epoch_keys
 from hpc_sweep.training.member import Member
+from hpc_sweep.training.race import choose
 from hpc_sweep.training.state import State
 from hpc_sweep.trial import Quiet
 

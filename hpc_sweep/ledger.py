@@ -6,6 +6,7 @@ Among the outcomes of a trial the first in its shard's log stands; a failure is 
 from __future__ import annotations
 
 from collections import Counter
+from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -44,13 +45,15 @@ class ShardState:
     """What the log and the attempts of one shard say, as far as they were read.
 
     ``last`` is the highest number that was read, ``attempt`` the highest attempt and ``end`` the highest one that came
-    to its end; ``started`` are the trials that the highest attempt has begun.
+    to its end; ``started`` are the trials that the highest attempt has begun. ``choices`` say how its stacks train.
     """
 
     results: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     failures: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     late: list[Mapping[str, Any]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    choices: list[Mapping[str, Any]] = field(default_factory=list)
+    throughput: dict[int, Mapping[str, Any]] = field(default_factory=dict)
     last: int = 0
     attempt: int = 0
     end: int = 0
@@ -63,7 +66,8 @@ class ShardState:
 
     def copy(self) -> ShardState:
         """Return a state that can be read on without changing this one."""
-        return replace(self, results={**self.results}, failures={**self.failures}, late=[*self.late])
+        copies = {name: copy(getattr(self, name)) for name in ("results", "failures", "late", "choices", "throughput")}
+        return replace(self, **copies)
 
 
 @dataclass(frozen=True)
@@ -229,6 +233,10 @@ def _read_on(sweep: paths.Sweep, sweep_id: str, number: int, known: Ledger | Non
 def _take(state: ShardState, entry: Entry) -> None:
     if entry.kind is records.Kind.END:
         state.end = max(state.end, entry.body["attempt"])
+        state.throughput[entry.body["attempt"]] = entry.body.get("throughput", {})
+        return
+    if entry.kind is records.Kind.CHOICE:
+        state.choices.append(entry.body["choice"])
         return
     for result in entry.body.get("results", ()):
         trial = result["trial"]

@@ -15,6 +15,7 @@ from hpc_sweep.compose import form, snapshot
 from hpc_sweep.errors import SweepError, UserError
 from hpc_sweep.plan import read_plan
 from hpc_sweep.runtime.supervisor import Shard, supervise
+from hpc_sweep.training.size import AUTO
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -38,17 +39,20 @@ def _run(sweep: paths.Sweep, number: int, index: int) -> int:
     _refuse_other_code(sweep, intent, number, shard)
     _enter(sweep, intent)
     plan = read_plan(sweep.plan, sweep=identity.sweep)
+    trials = plan.shard(shard)
+    part = plan.part_of(trials[0])
     work = Shard(
         sweep,
         identity.sweep,
         shard,
-        plan.shard(shard),
+        trials,
+        part={"number": part.number, "sha256": part.sha256},
         threads=intent.threads,
         again=intent.token if intent.again else "",
         lead_seconds=intent.parameters.get("signal_delay_s") or 0,
         **{name: intent.parameters[name] for name in ("retries", "no_progress_min") if name in intent.parameters},
     )
-    return supervise(work, functools.partial(form.loader, sweep, plan))
+    return supervise(work, functools.partial(form.loader, sweep, plan, intent.parameters.get("stack_size", AUTO)))
 
 
 def _refuse_other_code(sweep: paths.Sweep, intent: intents.Intent, number: int, shard: int) -> None:

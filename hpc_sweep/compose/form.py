@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+from dataclasses import replace
 from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,8 +22,10 @@ from omegaconf.basecontainer import BaseContainer
 
 from hpc_sweep import ledger, records, tasks
 from hpc_sweep.compose.trials import task_of
-from hpc_sweep.errors import CorruptRecordError, UserError
+from hpc_sweep.errors import CorruptRecordError, SweepError, UserError
 from hpc_sweep.identity import plain, resolved, trial_id
+from hpc_sweep.runtime.alone import one_by_one
+from hpc_sweep.training.listener import Ending
 from hpc_sweep.trial import Outcome, Result
 
 if TYPE_CHECKING:
@@ -35,9 +38,10 @@ if TYPE_CHECKING:
     from hpc_sweep.compose.settings import Settings
     from hpc_sweep.compose.trials import Composed
     from hpc_sweep.plan import Part, Plan
+    from hpc_sweep.runtime.alone import Train
+    from hpc_sweep.runtime.worker import TrainAll
+    from hpc_sweep.training.listener import Listener
     from hpc_sweep.trial import Context, Trial
-
-    Train = Callable[[Trial, Context], Result]
 
 REBUILT, CARRIED = "rebuilt", "carried"
 _HYDRAS_OWN = ("hydra", "now", "python_version")
@@ -73,38 +77,70 @@ def carry(
     return sha256
 
 
-def loader(sweep: paths.Sweep, plan: Plan) -> Train:
-    """Return what trains any trial of a plan; called in the worker."""
-    carried: dict[int, Train] = {}
+def loader(sweep: paths.Sweep, plan: Plan, stack_size: int | str) -> TrainAll:
+    """Return what trains the trials of a plan: our own in stacks, carried ones one by one; called in the worker."""
+    carried: dict[int, TrainAll] = {}
     data = ledger.read_identity(sweep).data
 
-    def train(trial: Trial, context: Context) -> Result:
-        part = plan.part_of(trial)
-        if part.form == REBUILT:
-            return _on_known_data(configuration(part, trial), context, data)
-        if part.number not in carried:
-            carried[part.number] = _carried(sweep, part)
-        return carried[part.number](trial, context)
+    def train_all(
+        trials: Sequence[tuple[Trial, Context]], listener: Listener, earlier: Sequence[Mapping[str, Any]]
+    ) -> None:
+        parts: dict[int, list[int]] = {}
+        for index, (trial, _) in enumerate(trials):
+            parts.setdefault(trial.part, []).append(index)
+        for indices in parts.values():
+            some, listening = [trials[index] for index in indices], listener.of(indices)
+            part = plan.part_of(some[0][0])
+            if part.form == REBUILT:
+                composed = [(configuration(part, trial), context) for trial, context in some]
+                _train_on_known_data(composed, listening, data, stack_size, earlier)
+                continue
+            if part.number not in carried:
+                carried[part.number] = one_by_one(_carried(sweep, part))
+            carried[part.number](some, listening, earlier)
 
-    return train
+    return train_all
 
 
-def _on_known_data(cfg: DictConfig, context: Context, data: str) -> Result:
-    """Train one of our own trials on the sweep's data; a result of other data is none."""
-    _refuse_other_data(cfg, data, "before it trained")
-    result = tasks.train(cfg, context)
-    _refuse_other_data(cfg, data, "while it trained, so its result does not count")
-    return result
+def _train_on_known_data(
+    trials: Sequence[tuple[DictConfig, Context]],
+    listener: Listener,
+    data: str,
+    stack_size: int | str,
+    earlier: Sequence[Mapping[str, Any]],
+) -> None:
+    """Train our own trials on the sweep's data; a result of other data is none."""
+    sound: list[int] = []
+    for index, (cfg, _) in enumerate(trials):
+        refusal = _other_data(cfg, data, "before it trained")
+        if refusal is None:
+            sound.append(index)
+        else:
+            listener.ended(Ending(index, None, refusal, 0.0))
+    told = listener.of(sound)
+
+    def ended(ending: Ending) -> None:
+        changed = _other_data(trials[sound[ending.index]][0], data, "while it trained, so its result does not count")
+        told.ended(ending if changed is None else replace(ending, result=None, error=changed))
+
+    if sound:
+        some = [trials[index] for index in sound]
+        tasks.train_all(some, replace(told, ended=ended), stack_size=stack_size, earlier=earlier)
 
 
-def _refuse_other_data(cfg: DictConfig, data: str, when: str) -> None:
-    found = tasks.fingerprint(cfg)
-    if data and found not in data.split("+"):
-        raise UserError(
-            f"The data were changed {when}: their fingerprint is {found[:12]}, the sweep's is {data[:12]}.",
-            where=f"Data: {OmegaConf.to_container(cfg.data, resolve=True)}",
-            next_step="Bring the data back and type hpc-sweep resume <sweep> --failed, or sweep anew elsewhere.",
-        )
+def _other_data(cfg: DictConfig, data: str, when: str) -> SweepError | None:
+    """Return the refusal of a trial whose data are not those of the sweep, or cannot be read."""
+    try:
+        found = tasks.fingerprint(cfg)
+    except SweepError as error:
+        return error
+    if not data or found in data.split("+"):
+        return None
+    return UserError(
+        f"The data were changed {when}: their fingerprint is {found[:12]}, the sweep's is {data[:12]}.",
+        where=f"Data: {OmegaConf.to_container(cfg.data, resolve=True)}",
+        next_step="Bring the data back and type hpc-sweep resume <sweep> --failed, or sweep anew elsewhere.",
+    )
 
 
 def configuration(part: Part, trial: Trial) -> DictConfig:

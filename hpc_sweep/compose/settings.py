@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 from hpc_sweep.errors import UserError
 from hpc_sweep.identity import VOLATILE
 from hpc_sweep.objective import Objective
+from hpc_sweep.training.size import AUTO, checked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,7 +32,11 @@ class Settings:
 
     @classmethod
     def read(cls, cfg: DictConfig, launcher: Mapping[str, Any]) -> Settings:
-        """Read a task configuration's own ``objective`` and ``identity`` nodes, else the launcher's."""
+        """Read a task configuration's own ``objective`` and ``identity`` nodes, else the launcher's.
+
+        UserError for what cannot be meant, a stack of foreign trials among it, before anything is written.
+        """
+        _refuse_stacks(cfg, checked(launcher.get("stack_size", AUTO)))
         identity = _node(cfg, launcher, "identity")
         existing = launcher.get("existing", "extend")
         if existing not in EXISTING:
@@ -45,6 +50,14 @@ class Settings:
             volatile=(*VOLATILE, *(identity.get("volatile") or ())),
             existing=existing,
             allow_code_change=bool(launcher.get("allow_code_change", False)),
+        )
+
+
+def _refuse_stacks(cfg: DictConfig, size: int | str) -> None:
+    if size not in (AUTO, 1) and not shipped(cfg):
+        raise UserError(
+            f"hydra.launcher.stack_size={size} asks for stacks, and an app's own task function trains one trial.",
+            next_step="Leave it out: the trials of a shard share one warm process all the same.",
         )
 
 

@@ -43,8 +43,15 @@ def interval(age: float) -> float:
 class Book:
     """Writes what one attempt of a shard finds out; the only appender of the shard's log."""
 
-    def __init__(self, sweep: paths.Sweep, sweep_id: str, shard: int, attempt: paths.Attempt) -> None:
-        self._sweep, self._id, self._shard, self._attempt = sweep, sweep_id, shard, attempt
+    def __init__(
+        self,
+        sweep: paths.Sweep,
+        sweep_id: str,
+        shard: int,
+        attempt: paths.Attempt,
+        part: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._sweep, self._id, self._shard, self._attempt, self._part = sweep, sweep_id, shard, attempt, part
         self._name = f"{shard:04d}/{attempt.number}"
         self.earlier = [other for other in sweep.attempts(shard) if other.number < attempt.number]
         self._state = read_shard(sweep, sweep_id, shard)
@@ -54,6 +61,11 @@ class Book:
         self._begun = self._published = time.monotonic()
         self._completed: set[str] = set()
         self.failed: set[str] = set()
+
+    @property
+    def choices(self) -> Sequence[Mapping[str, Any]]:
+        """The records of all choices of the shard, in the order of its log."""
+        return self._state.choices
 
     def history(self, *, again: str = "") -> History:
         """Publish what predecessors finished, and return all that is known of this shard."""
@@ -87,6 +99,12 @@ class Book:
         if self.due() <= 0:
             self.publish()
 
+    def choose(self, choice: Mapping[str, Any]) -> None:
+        """Publish how a stack will train; SupersededError when the shard is no longer ours."""
+        self._check_ownership()
+        while not self._append(records.Kind.CHOICE, {"choice": choice}):
+            continue
+
     def due(self) -> float:
         """Return the seconds until the next publication."""
         now = time.monotonic()
@@ -102,11 +120,12 @@ class Book:
                 self._forget_checkpoints(lines)
         self._published = time.monotonic()
 
-    def close(self) -> None:
-        """Publish the rest and the attempt's last entry, its end."""
+    def close(self, throughput: Mapping[str, Any] | None = None) -> None:
+        """Publish the rest and the attempt's last entry: its end, with what it got done in what time."""
         self.publish()
         counts = {"completed": len(self._completed), "failed": len(self.failed)}
-        while not self._append(records.Kind.END, {"attempt": self._attempt.number, "counts": counts}):
+        body = {"attempt": self._attempt.number, "counts": counts, "throughput": throughput or {}}
+        while not self._append(records.Kind.END, body):
             continue
 
     def release(self) -> None:
@@ -121,7 +140,7 @@ class Book:
     def _append(self, kind: records.Kind, body: Mapping[str, Any]) -> bool:
         """Append right behind what was read; else read on, drop what others published for us, and return False."""
         log, number = self._sweep.shard(self._shard), self._state.last + 1
-        if records.append(log, kind, body, sweep=self._id, attempt=self._name, at=number):
+        if records.append(log, kind, body, sweep=self._id, attempt=self._name, part=self._part, at=number):
             extend(self._state, log, self._id)
             return True
         self._read_up_to(number)

@@ -13,13 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
+    from hpc_sweep.runtime.pace import Pace
     from hpc_sweep.runtime.stop import Flag
-
-SAVE_SECONDS = 30.0
-"""How old the last checkpoint of a trial becomes; a trial that is shorter saves nothing."""
-
-SAVE_SHARE = 0.05
-"""The largest share of a trial's time that goes into its checkpoints."""
 
 _current: list[Context] = [Quiet()]
 
@@ -54,8 +49,8 @@ class Watched:
         What the trial may use: CPU threads, and a folder for checkpoints.
     stop
         Raised when the machine is about to be taken away.
-    save_seconds
-        How old the last checkpoint becomes before the next is due; 0 saves after every epoch.
+    pace
+        When checkpoints are due; trials that train together have one.
     """
 
     def __init__(
@@ -64,10 +59,10 @@ class Watched:
         threads: int,
         checkpoints: Path | None,
         stop: Flag,
-        save_seconds: float = SAVE_SECONDS,
+        pace: Pace,
     ) -> None:
         self._tell, self._threads, self._checkpoints, self._stop = tell, threads, checkpoints, stop
-        self._save_seconds, self._saved, self._cost = save_seconds, time.monotonic(), 0.0
+        self._pace = pace
 
     @property
     def threads(self) -> int:
@@ -91,16 +86,12 @@ class Watched:
         self._tell("progress", epoch=int(epoch), metrics=finite)
 
     def keep(self, epoch: int, save: Callable[[], None]) -> None:
-        """Save when the last checkpoint is old enough, and at once, as the last thing, when the trial is to stop."""
+        """Save when a checkpoint is due, and at once, as the last thing, when the trial is to stop."""
         stopping = self.stop_requested
-        begun = time.monotonic()
-        if stopping or begun - self._saved >= self._interval():
+        if self._pace.due(self) or stopping:
+            begun = time.monotonic()
             save()
-            self._saved = time.monotonic()
-            self._cost = self._saved - begun
-            self._tell("saved", epoch=epoch, seconds=round(self._cost, 3))
+            spent = self._pace.spent(time.monotonic() - begun)
+            self._tell("saved", epoch=epoch, seconds=round(spent, 3))
         if stopping:
             raise StoppedError
-
-    def _interval(self) -> float:
-        return max(self._save_seconds, self._cost / SAVE_SHARE) if self._save_seconds else 0.0

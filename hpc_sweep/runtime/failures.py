@@ -23,15 +23,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from hpc_sweep.errors import SweepError, UserError
+from hpc_sweep.training.gpu_errors import BROKEN, OUT_OF_MEMORY, gpu_error
 
 RETRIES = 2
 """How often a trial is tried again by default."""
 
-NEEDS_FRESH_PROCESS = frozenset({"cuda", "cuda_oom"})
+NEEDS_FRESH_PROCESS = frozenset({BROKEN, OUT_OF_MEMORY})
 """Reasons after which the process that met them can train nothing more, or has less memory than it should."""
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-_CUDA = ("CUDA error", "cuDNN error", "CUBLAS_STATUS", "NCCL error", "device-side assert")
 
 
 @dataclass(frozen=True)
@@ -54,15 +54,15 @@ def of_exception(error: BaseException) -> Failure:
     text = "".join(traceback.format_exception_only(error)).strip()
     if isinstance(error, SystemExit):
         return Failure("exit", f"the task ended its process with status {error.code}", retryable=False)
-    cause = error.__cause__ if isinstance(error, SweepError) else error
+    cause = (error.__cause__ or error) if isinstance(error, SweepError) else error
     if isinstance(cause, OSError):
         return Failure("no space" if cause.errno in _FULL else "io", text, retryable=True)
+    if reason := gpu_error(cause):
+        return Failure(reason, text, retryable=True)
+    if isinstance(cause, MemoryError):
+        return Failure("memory", text, retryable=True)
     if isinstance(error, SweepError):
         return Failure("refused", str(error), retryable=not isinstance(error, UserError))
-    if reason := _cuda(error, text):
-        return Failure(reason, text, retryable=True)
-    if isinstance(error, MemoryError):
-        return Failure("memory", text, retryable=True)
     return Failure("exception", text, retryable=False)
 
 
@@ -90,13 +90,6 @@ def of_interruptions(attempts: int) -> Failure:
         "or the time limit is shorter than one trial (timeout_min)"
     )
     return Failure("interrupted", text, retryable=False)
-
-
-def _cuda(error: BaseException, text: str) -> str:
-    names = {kind.__name__ for kind in type(error).__mro__}
-    if "OutOfMemoryError" in names or "CUDA out of memory" in text:
-        return "cuda_oom"
-    return "cuda" if "AcceleratorError" in names or any(sign in text for sign in _CUDA) else ""
 
 
 def _name(number: int) -> str:

@@ -1,7 +1,8 @@
 """What the earlier attempts of a shard left: what they finished, and how often they tried what they did not finish.
 
 Slurm's restart count is no witness, so tries are counted from the attempts' own files. An attempt that died without a
-word charges one try to the trial that it was in, unless it had got something done: then it was bad luck.
+word charges one try to the trial that it was in, unless it had got something done: then it was bad luck. If it was in a
+stack, this counts as a death of the stack, and nobody is charged.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from hpc_sweep import records
 from hpc_sweep.errors import CorruptRecordError
 from hpc_sweep.runtime.checkpoints import reached
 from hpc_sweep.runtime.claim import alive
+from hpc_sweep.runtime.stacks import Deaths, Life
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -49,7 +51,8 @@ class History:
     """What is known before an attempt trains anything.
 
     ``outcomes`` are trials that ended for good; ``refused`` those whose last failure no retry can mend; ``unpublished``
-    the lines of both that their log does not have yet; ``tries`` and ``interruptions`` count by trial.
+    the lines of both that their log does not have yet; ``tries`` and ``interruptions`` count by trial, ``deaths`` by
+    stack.
     """
 
     outcomes: frozenset[str]
@@ -57,6 +60,7 @@ class History:
     tries: Mapping[str, int]
     interruptions: Mapping[str, int]
     refused: frozenset[str]
+    deaths: Deaths = field(default_factory=Deaths)
 
 
 def read_past(attempts: Iterable[paths.Attempt]) -> list[Past]:
@@ -68,13 +72,14 @@ def recall(state: ShardState, pasts: Sequence[Past]) -> History:
     """Judge the past of a shard from its log and its attempts' files."""
     newly: dict[str, Line] = {}
     tries, interruptions, last = Counter[str](), Counter[str](), dict(state.failures)
-    asked, newest = {""}, dict[str, int]()
+    asked, newest, deaths = {""}, dict[str, int](), Deaths()
     for past in pasts:
         if past.again not in asked:  # once for each submission: a requeue of it is no new wish
             asked.add(past.again)
             tries.clear()
             interruptions.clear()
             last.clear()
+            deaths.forgive()
         for line in past.results:
             if line["outcome"] is None:
                 tries[line["trial"]] += 1
@@ -83,23 +88,40 @@ def recall(state: ShardState, pasts: Sequence[Past]) -> History:
                 newly.setdefault(line["trial"], line)
         got_on = any(epoch > newest.get(trial, 0) for trial, epoch in past.reached.items())
         newest |= past.reached
-        if not got_on and (trial := interrupted(past)):
-            tries[trial] += 1
-            interruptions[trial] += 1
+        alone = _count_deaths(deaths, past, got_on=got_on)
+        tries.update(alone)
+        interruptions.update(alone)
     outcomes = frozenset(state.results.keys() | newly.keys())
     refused = {trial: line for trial, line in last.items() if trial not in outcomes and _is_final(line)}
     silent = [line for trial, line in refused.items() if state.failures.get(trial) != line]
-    return History(outcomes, (*newly.values(), *silent), tries, interruptions, frozenset(refused))
+    return History(outcomes, (*newly.values(), *silent), tries, interruptions, frozenset(refused), deaths)
 
 
-def interrupted(past: Past) -> str | None:
-    """Return the trial that an attempt was in when it died without having got anything done, or None."""
+def _count_deaths(deaths: Deaths, past: Past, *, got_on: bool) -> tuple[str, ...]:
+    """Count the stacks that died in an attempt, the last with it; return the trial that was alone then."""
+    if got_on:
+        deaths.forgive()
+    for line in past.progress:
+        if line["event"] == "died":
+            deaths.count(line["trials"], got_on=line["got_on"])
+    together = () if got_on else interrupted(past)
+    if len(together) > 1:
+        deaths.count(together, got_on=False)
+        return ()
+    return together
+
+
+def interrupted(past: Past) -> tuple[str, ...]:
+    """Return the trials that an attempt was in when it died without having got anything done: none, one, or a stack."""
     excused = past.alive or any(_excuses(line) for line in past.progress)
     if excused or any(line["outcome"] is not None for line in past.results):
-        return None
-    begun = [line["trial"] for line in past.progress if line["event"] == "start"]
+        return ()
+    life = Life()
+    for line in past.progress:
+        life.take(line)
+    begun = Counter(line["trial"] for line in past.progress if line["event"] == "start")
     ended = Counter(line["trial"] for line in past.results)
-    return begun[-1] if begun and begun.count(begun[-1]) > ended[begun[-1]] else None
+    return tuple(trial for trial in life.together if ended[trial] < max(1, begun[trial]))
 
 
 def _is_final(line: Line) -> bool:

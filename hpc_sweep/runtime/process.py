@@ -1,7 +1,8 @@
-"""A worker as its supervisor sees it: a forked process, what it tells, and how long it has told nothing."""
+"""A worker as its supervisor sees it: a forked process, what it tells and is answered, and how long it was silent."""
 
 from __future__ import annotations
 
+import contextlib
 import math
 import multiprocessing
 import os
@@ -14,7 +15,7 @@ from hpc_sweep.records import parse
 from hpc_sweep.runtime.worker import work
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from types import TracebackType
 
     from hpc_sweep.runtime.worker import Load, Station
@@ -31,10 +32,12 @@ class WorkerEndedError(Exception):
 class Worker:
     """One worker process; use it with ``with``: it does not outlive the block."""
 
-    def __init__(self, trials: Sequence[Trial], load: Load, station: Station) -> None:
+    def __init__(
+        self, trials: Sequence[Trial], load: Load, station: Station, choices: Sequence[Mapping[str, Any]] = ()
+    ) -> None:
         fork = multiprocessing.get_context("fork")
-        self._channel, theirs = fork.Pipe(duplex=False)
-        self._process = fork.Process(target=work, args=(theirs, trials, load, station))
+        self._channel, theirs = fork.Pipe()
+        self._process = fork.Process(target=work, args=(theirs, trials, load, station, choices))
         self._process.start()
         theirs.close()
 
@@ -70,6 +73,11 @@ class Worker:
         if self._process.sentinel in ready:
             raise WorkerEndedError
         return None
+
+    def answer(self) -> None:
+        """Let a worker go on that waits until what it told was published."""
+        with contextlib.suppress(OSError):  # it has died since
+            self._channel.send_bytes(b"published")
 
     def kill(self) -> None:
         """End the process at once."""

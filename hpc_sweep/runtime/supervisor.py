@@ -1,8 +1,8 @@
 """The process that owns a shard's records. It never touches a tensor; it survives its worker.
 
-A worker that dies is charged to the trial it was in, and another worker takes the trials that are left; what failed
-and may be tried again comes last, in a fresh process. A signal only asks to stop: what is finished is published, the
-trial in progress keeps a checkpoint, and the shard's next attempt goes on from there.
+A worker that dies is charged to the trial it was in, or counted against its stack, and another worker takes the trials
+that are left; what failed and may be tried again comes last, in a fresh process. A signal only asks to stop: what is
+finished is published, the trials in progress keep a checkpoint, and the shard's next attempt goes on from there.
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ from hpc_sweep import records
 from hpc_sweep.errors import SweepError
 from hpc_sweep.runtime.book import Book, SupersededError
 from hpc_sweep.runtime.claim import claim
-from hpc_sweep.runtime.context import SAVE_SECONDS
 from hpc_sweep.runtime.failures import RETRIES, Failure, of_death, of_interruptions, of_silence
+from hpc_sweep.runtime.pace import SAVE_SECONDS
 from hpc_sweep.runtime.process import Silence, Worker, WorkerEndedError
+from hpc_sweep.runtime.stacks import Deaths, Life, answerable
 from hpc_sweep.runtime.stop import Signals
+from hpc_sweep.runtime.throughput import Throughput
 from hpc_sweep.runtime.worker import Station
 
 if TYPE_CHECKING:
@@ -58,6 +60,8 @@ class Shard:
     ----------
     sweep, sweep_id, number, trials
         Which shard of which sweep, and its trials in the order in which they train.
+    part
+        The part of the plan that they are of, by number and digest.
     threads
         CPU threads of a trial.
     retries
@@ -67,15 +71,16 @@ class Shard:
     again
         The token of the submission that wants trials that failed for good to be tried again; empty when none does.
     lead_seconds
-        How long before its time limit the job is told; a trial that is slow to stop has this time and no longer.
+        How long before its time limit the job is told; trials that are slow to stop have this time and no longer.
     grace_seconds, save_seconds
-        How long a trial may take to stop when the node is taken away, and how old its last checkpoint becomes.
+        How long trials may take to stop when the node is taken away, and how old their last checkpoints become.
     """
 
     sweep: paths.Sweep
     sweep_id: str
     number: int
     trials: Sequence[Trial]
+    part: Mapping[str, Any] | None = None
     threads: int = 1
     retries: int = RETRIES
     no_progress_min: float | None = None
@@ -94,7 +99,7 @@ def supervise(shard: Shard, load: Load) -> int:
         1   a trial failed for good           5   asked to stop; the next attempt goes on
                                               6   the node's GPU is broken
 
-    ``load`` is called in the worker and returns what trains one trial; so the supervisor imports nothing heavy.
+    ``load`` is called in the worker and returns what trains the trials; so the supervisor imports nothing heavy.
     Raises UserError on a node where the sweep cannot be recorded, and SweepError when its records cannot be written:
     nothing is lost, another attempt goes on.
     """
@@ -112,7 +117,7 @@ def supervise(shard: Shard, load: Load) -> int:
 def _attempt(shard: Shard, load: Load, signals: Signals) -> int:
     records.require(shard.sweep.root)
     attempt = claim(shard.sweep, shard.number, again=shard.again)
-    book = Book(shard.sweep, shard.sweep_id, shard.number, attempt)
+    book = Book(shard.sweep, shard.sweep_id, shard.number, attempt, shard.part)
     try:
         return _Supervisor(shard, load, attempt, book, signals).run()
     except SupersededError:
@@ -123,7 +128,7 @@ def _attempt(shard: Shard, load: Load, signals: Signals) -> int:
 
 
 def grace(shard: Shard, asked: signal.Signals) -> float:
-    """Return how many seconds a trial has to stop, by the signal that asked."""
+    """Return how many seconds trials have to stop, by the signal that asked."""
     if asked is signal.SIGUSR2:
         return max(shard.grace_seconds, shard.lead_seconds - GRACE_SECONDS)
     return min(shard.grace_seconds, GRACE_AT_TERMINAL) if asked is signal.SIGINT else shard.grace_seconds
@@ -136,23 +141,26 @@ class _Supervisor:
         self._shard, self._load, self._book, self._signals = shard, load, book, signals
         self._station = Station(attempt, book.earlier, signals.flag, shard.threads, shard.save_seconds)
         self._tries: dict[str, int] = {}
+        self._deaths = Deaths()
         self._gpu_errors = 0
         self._slowest_save = 0.0
+        self._throughput = Throughput()
 
     def run(self) -> int:
         """Train what is owed and return the exit status."""
         owed = self._owed(self._book.history(again=self._shard.again))
         while owed and not self._signals.flag.signal and self._gpu_errors < BROKEN:
+            self._make_smaller()
             owed = self._attend(owed)
         if not owed:
-            self._book.close()
+            self._book.close(self._throughput.fields())
             return 1 if self._book.failed else 0
         self._book.publish()
         return STOPPED if self._signals.flag.signal else UNFIT
 
     def _owed(self, history: History) -> list[Trial]:
         """Return the trials that may still be tried; give up those that attempt after attempt died in."""
-        self._tries = dict(history.tries)
+        self._tries, self._deaths = dict(history.tries), history.deaths
         owed = []
         for trial in self._shard.trials:
             if trial.id in history.outcomes:
@@ -166,26 +174,52 @@ class _Supervisor:
                 owed.append(trial)
         return owed
 
+    def _make_smaller(self) -> None:
+        """Publish smaller choices for stacks that have died too often."""
+        order = [trial.id for trial in self._shard.trials]
+        for choice in self._deaths.smaller(self._book.choices, order):
+            self._book.choose(choice.record())
+
     def _attend(self, owed: list[Trial]) -> list[Trial]:
         """Let one worker train until it is done or dead; return the trials that are left, the retries last."""
-        left, again = {trial.id: trial for trial in owed}, []
-        current, ended = "", 0
+        left = {trial.id: trial for trial in owed}
+        again: list[Trial] = []
+        life, broken = Life(), None
         silence = Silence(self._shard.no_progress_min and 60 * self._shard.no_progress_min)
-        with Worker(owed, self._load, self._station) as worker:
+        self._throughput.worker_begins()
+        with Worker(owed, self._load, self._station, self._book.choices) as worker:
             for message in self._messages(worker, silence):
-                event, trial = message["event"], left[message["trial"]]
-                current = trial.id if event in {"start", "progress", "saved"} else ""
-                if event != "done":
-                    self._note(message)
-                    continue
-                del left[trial.id]
-                ended += 1
-                again += [trial] if self._done(trial, message["result"]) else []
-        if left and not self._signals.flag.signal and (current or not ended):
-            trial = left.pop(current or next(iter(left)))
-            death = of_silence(silence.limit) if silence.too_long else of_death(worker.exitcode)
-            again += [trial] if self._failed(trial, death, {"threads": self._shard.threads}) else []
+                life.take(message)
+                match message["event"]:
+                    case "done":
+                        trial = left.pop(message["trial"])
+                        again += [trial] if self._done(trial, message["result"]) else []
+                    case "choice":
+                        self._book.choose(message["choice"])
+                        worker.answer()
+                    case "broken":
+                        broken = Failure(**message["error"])
+                    case _:
+                        self._note(message)
+        self._throughput.worker_ends()
+        if left and not self._signals.flag.signal:
+            death = of_silence(silence.limit) if silence.too_long else broken or of_death(worker.exitcode)
+            again += [trial for trial in self._charged(life, left, death) if self._died(trial, death)]
         return [*left.values(), *again]
+
+    def _charged(self, life: Life, left: dict[str, Trial], death: Failure) -> list[Trial]:
+        """Take out the trial that has to answer for the death of a worker; a stack is only counted, and noted."""
+        died = answerable(life, list(left))
+        if len(died) > 1:
+            self._deaths.count(died, got_on=life.got_on)
+            self._gpu_errors = self._gpu_errors + 1 if death.reason == "cuda" else 0
+            note = {"trials": list(died), "got_on": life.got_on, "reason": death.reason, "text": death.text}
+            self._book.note("died", **note)
+            return []
+        return [left.pop(trial) for trial in died]
+
+    def _died(self, trial: Trial, death: Failure) -> bool:
+        return self._failed(trial, death, {"threads": self._shard.threads})
 
     def _messages(self, worker: Worker, silence: Silence) -> Iterator[dict[str, Any]]:
         """Yield what the worker tells until it ends; publish in between, pass on a signal, end what hangs."""
@@ -210,14 +244,15 @@ class _Supervisor:
                 self._book.publish()
 
     def _begin_to_stop(self) -> float:
-        """Publish what is finished, and return when the trial in progress will have had its time."""
+        """Publish what is finished, and return when the trials in progress will have had their time."""
         asked = signal.Signals(self._signals.flag.signal)
         self._book.note("stopping", signal=asked.name)
         self._book.publish()
         return time.monotonic() + max(grace(self._shard, asked), 2 * self._slowest_save)
 
     def _note(self, message: Mapping[str, Any]) -> None:
-        if message["event"] == "saved":
+        self._throughput.take(message)
+        if message["event"] == "saved":  # with the seconds of all that were saved together
             self._slowest_save = max(self._slowest_save, message["seconds"])
         self._book.progress(message)
 

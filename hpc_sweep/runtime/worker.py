@@ -1,6 +1,13 @@
-"""The process that trains: one trial after the other, telling its supervisor what happens.
+"""The process that trains: all that it was given, telling its supervisor what happens.
 
-Messages are one JSON object each, with the trial's id: ``start``, ``progress``, ``saved``, ``done``, ``stopped``.
+Messages are one JSON object each:
+
+::
+
+    start, progress, saved, done, stopped     of one trial, by its id
+    stack                                     these trials are worked on as one from now on
+    choice                                    how a stack will train; the worker waits until the supervisor has it
+    broken                                    nothing more can be trained in this process, and why
 """
 
 from __future__ import annotations
@@ -12,21 +19,23 @@ import resource
 import signal
 import socket
 import sys
-import time
 import traceback
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from hpc_sweep.errors import SweepError
 from hpc_sweep.records import canonical, parse
 from hpc_sweep.runtime.checkpoints import adopt
-from hpc_sweep.runtime.context import SAVE_SECONDS, Watched, entered
+from hpc_sweep.runtime.context import Watched
 from hpc_sweep.runtime.failures import NEEDS_FRESH_PROCESS, Failure, of_exception
+from hpc_sweep.runtime.pace import SAVE_SECONDS, Pace
 from hpc_sweep.runtime.stop import leave_to_supervisor
+from hpc_sweep.training import environment
+from hpc_sweep.training.listener import Ending, Listener
 from hpc_sweep.trial import StoppedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from multiprocessing.connection import Connection
     from pathlib import Path
 
@@ -34,13 +43,31 @@ if TYPE_CHECKING:
     from hpc_sweep.runtime.stop import Flag
     from hpc_sweep.trial import Context, Result, Trial
 
-    Train = Callable[[Trial, Context], Result]
-    Load = Callable[[], Train]
-
 LARGEST_RESULT = 8 * 2**20
 """How many bytes of JSON one result may have: a log's entries are read whole."""
 
 _PR_SET_PDEATHSIG = 1
+
+
+class TrainAll(Protocol):
+    """What trains a list of trials: one after the other, or in stacks.
+
+    The listener is told each ending once; ``earlier`` are the records of choices that bind. Raises StoppedError when
+    a context asks for it, after checkpoints of all that were training.
+    """
+
+    def __call__(
+        self, trials: Sequence[tuple[Trial, Context]], listener: Listener, earlier: Sequence[Mapping[str, Any]]
+    ) -> None:
+        """Train."""
+
+
+if TYPE_CHECKING:
+    Load = Callable[[], TrainAll]
+
+
+class FreshProcessError(Exception):
+    """What is left has to be trained by another process."""
 
 
 @dataclass(frozen=True)
@@ -54,26 +81,24 @@ class Station:
     save_seconds: float = SAVE_SECONDS
 
 
-def work(channel: Connection, trials: Sequence[Trial], load: Load, station: Station) -> None:
-    """Train the trials, in order, until one asks for a fresh process; this is the whole life of a worker process."""
+def work(
+    channel: Connection, trials: Sequence[Trial], load: Load, station: Station, earlier: Sequence[Mapping[str, Any]]
+) -> None:
+    """Train the trials until one asks for a fresh process; this is the whole life of a worker process."""
     leave_to_supervisor()
     _die_with_supervisor()
     _speak_into(station.attempt.log)
-    _limit_threads(station.threads)
-    train = _loaded(load)
-    for trial in trials:
-        if station.stop.signal:
-            return
-        _tell(channel, "start", trial)
-        print(f"--- trial {trial.number} ({trial.id[:12]}): {' '.join(trial.overrides)}", flush=True)  # noqa: T201 because this is the trial's log
-        try:
-            fields = _run(channel, trial, train, station)
-        except StoppedError:
-            _tell(channel, "stopped", trial)
-            return
-        _tell(channel, "done", trial, result=fields)
-        if (fields["error"] or {}).get("reason") in NEEDS_FRESH_PROCESS:
-            return
+    os.environ.update(environment.worker(station.threads))  # before any numerical library is imported
+    desk = _Desk(channel, trials, station)
+    try:
+        train_all = _loaded(load)
+        train_all([(trial, desk.context(trial)) for trial in trials], desk.listener(), earlier)
+    except StoppedError:
+        desk.stopped()
+    except FreshProcessError:
+        return
+    except Exception as error:  # noqa: BLE001 because the supervisor judges what ended a worker
+        desk.broken(error)
 
 
 def recorded(result: Result) -> dict[str, Any]:
@@ -86,26 +111,92 @@ def recorded(result: Result) -> dict[str, Any]:
     return fields
 
 
-def _run(channel: Connection, trial: Trial, train: Train, station: Station) -> dict[str, Any]:
-    """Train one trial and return what is recorded of it: its result, or a failure as ``error``."""
-    begun = time.monotonic()
-    adopt(station.attempt, station.earlier, trial.id)
-    context = Watched(
-        lambda event, **more: _tell(channel, event, trial, **more),
-        station.threads,
-        station.attempt.checkpoints(trial.id),
-        station.stop,
-        station.save_seconds,
-    )
-    try:
-        with entered(context):
-            fields = {**recorded(train(trial, context)), "error": None}
-    except StoppedError:
-        raise
-    except (Exception, SystemExit) as error:  # noqa: BLE001 because a failing trial ends only itself
-        fields = {"outcome": None, "metrics": {}, "error": vars(_told(error))}
-    seconds = round(time.monotonic() - begun, 3)
-    return {**fields, "seconds": seconds, "threads": station.threads, "host": socket.gethostname()}
+class _Desk:
+    """Passes on to the supervisor what training tells."""
+
+    def __init__(self, channel: Connection, trials: Sequence[Trial], station: Station) -> None:
+        self._channel, self._trials, self._station = channel, trials, station
+        self._pace = Pace(station.save_seconds)
+        self._together: list[int] = []
+        self._headed = -1
+
+    def context(self, trial: Trial) -> Watched:
+        """Return what a trial sees of the sweep."""
+        station = self._station
+        return Watched(
+            lambda event, **more: self._tell(event, trial=trial.id, **more),
+            station.threads,
+            station.attempt.checkpoints(trial.id),
+            station.stop,
+            self._pace,
+        )
+
+    def listener(self) -> Listener:
+        """Return whom training tells."""
+        return Listener(self._ended, self._begun, self._work_together, self._chosen)
+
+    def stopped(self) -> None:
+        """Tell that every trial in progress has stopped."""
+        for index in self._together:
+            self._tell("stopped", trial=self._trials[index].id)
+
+    def broken(self, error: BaseException) -> None:
+        """Tell what ended the process, as far as it can be told."""
+        self._tell("broken", error=vars(_told(error)))
+
+    def _begun(self, index: int) -> None:
+        trial, station = self._trials[index], self._station
+        if not self._together:
+            self._pace.begin()
+        self._together = [*(one for one in self._together if one != index), index]
+        self._tell("start", trial=trial.id)
+        self._head(index)
+        adopt(station.attempt, station.earlier, trial.id)
+
+    def _work_together(self, indices: Sequence[int]) -> None:
+        if list(indices) != self._together:
+            self._together = list(indices)
+            self._tell("stack", trials=[self._trials[index].id for index in indices])
+
+    def _chosen(self, record: Mapping[str, Any]) -> None:
+        """Wait until the supervisor has published how a stack will train."""
+        self._tell("choice", choice=dict(record))
+        self._channel.recv_bytes()
+
+    def _ended(self, ending: Ending) -> None:
+        self._together = [index for index in self._together if index != ending.index]
+        if ending.error is not None:
+            self._head(ending.index)
+        fields = {
+            **_fields(ending),
+            "seconds": round(ending.seconds, 3),
+            "threads": self._station.threads,
+            "host": socket.gethostname(),
+        }
+        self._tell("done", trial=self._trials[ending.index].id, result=fields)
+        if (fields["error"] or {}).get("reason") in NEEDS_FRESH_PROCESS:
+            raise FreshProcessError
+
+    def _head(self, index: int) -> None:
+        """Say in the log of whom the lines below are."""
+        if index != self._headed:
+            trial, self._headed = self._trials[index], index
+            print(f"--- trial {trial.number} ({trial.id[:12]}): {' '.join(trial.overrides)}", flush=True)  # noqa: T201 because this is the trial's log
+
+    def _tell(self, event: str, **more: object) -> None:
+        self._channel.send_bytes(canonical({"event": event, **more}).encode("utf-8", "surrogatepass"))
+
+
+def _fields(ending: Ending) -> dict[str, Any]:
+    """Return what is recorded of a trial: its result, or a failure as ``error``."""
+    error = ending.error
+    if ending.result is not None:
+        try:
+            return {**recorded(ending.result), "error": None}
+        except (TypeError, ValueError) as unrecordable:
+            error = unrecordable
+    assert error is not None
+    return {"outcome": None, "metrics": {}, "error": vars(_told(error))}
 
 
 def _told(error: BaseException) -> Failure:
@@ -113,27 +204,24 @@ def _told(error: BaseException) -> Failure:
     if isinstance(error, SweepError):
         print(error, file=sys.stderr, flush=True)  # noqa: T201 because this is the trial's log
     elif not isinstance(error, SystemExit):
-        traceback.print_exc()
+        traceback.print_exception(error)
     return of_exception(error)
 
 
-def _loaded(load: Load) -> Train:
+def _loaded(load: Load) -> TrainAll:
     """Import and build what trains; when that fails, every trial fails with the same reason."""
     try:
         return load()
     except Exception as error:  # noqa: BLE001 because the reason belongs to each trial of the shard
-        traceback.print_exc()
         reason = error
 
-    def fail(trial: Trial, context: Context) -> Result:
-        del trial, context
-        raise reason
+    def fail(trials: Sequence[tuple[Trial, Context]], listener: Listener, earlier: Sequence[Mapping[str, Any]]) -> None:
+        del earlier
+        for index in range(len(trials)):
+            listener.begun(index)
+            listener.ended(Ending(index, None, reason, 0.0))
 
     return fail
-
-
-def _tell(channel: Connection, event: str, trial: Trial, **more: object) -> None:
-    channel.send_bytes(canonical({"event": event, "trial": trial.id, **more}).encode("utf-8", "surrogatepass"))
 
 
 def _die_with_supervisor() -> None:
@@ -157,9 +245,3 @@ def _speak_into(log: Path) -> None:
     faulthandler.enable(file=2)
     # SIGABRT is how the supervisor asks for the stacks; a core file of gigabytes was not asked for.
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
-
-
-def _limit_threads(threads: int) -> None:
-    """Set before any numerical library is imported, because most read it once."""
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ[name] = str(threads)

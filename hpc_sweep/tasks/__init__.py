@@ -6,19 +6,18 @@ imported when it is first asked for, so that planning, status and collecting sta
 
 from __future__ import annotations
 
-from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from hpc_sweep.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from types import ModuleType
 
     from omegaconf import DictConfig
 
-    from hpc_sweep.training.stack import Ending
+    from hpc_sweep.training.listener import Listener
     from hpc_sweep.trial import Context, Result
 
 TASKS = ("instruments",)
@@ -33,29 +32,23 @@ def train(cfg: DictConfig, context: Context) -> Result:
 
 def train_all(
     trials: Sequence[tuple[DictConfig, Context]],
-    ended: Callable[[Ending], None],
+    listener: Listener,
     *,
     stack_size: int | str = "auto",
     earlier: Sequence[Mapping[str, Any]] = (),
-    publish: Callable[[Mapping[str, Any]], None] | None = None,
 ) -> None:
     """Train the trials of resolved, read-only configurations, in stacks where that is right and pays.
 
-    ``ended`` is told each ending once: the index of the trial, its result or what went wrong with it alone, and its
-    seconds. ``publish`` gets the record of each choice before the first step of its stack; ``earlier`` are the
-    records of earlier attempts, which are kept to. Trials that differ in task or device are trained apart.
+    The listener is told each ending once, and each choice before the first step of its stack; ``earlier`` are the
+    records of the choices of earlier attempts, which are kept to. Trials that differ in task or device are trained
+    apart. Raises StoppedError when a context asks for it, with a checkpoint of every trial that was training.
     """
     together: dict[tuple[str, str], list[int]] = {}
     for index, (cfg, _) in enumerate(trials):
         together.setdefault((cfg.task, cfg.device), []).append(index)
     for indices in together.values():
         door = _door(trials[indices[0]][0], "task")
-        stacking = door.Stacking(stack_size, earlier, publish)
-
-        def told(ending: Ending, indices: list[int] = indices) -> None:
-            ended(replace(ending, index=indices[ending.index]))
-
-        door.train_all([trials[index] for index in indices], told, stacking)
+        door.train_all([trials[index] for index in indices], listener.of(indices), stack_size, earlier)
 
 
 def check(cfg: DictConfig) -> None:

@@ -20,13 +20,17 @@ if TYPE_CHECKING:
 
 
 class Criterion:
-    """Computes the loss of ``K`` members; those that agree in what the loss reads are computed together."""
+    """Computes the loss of ``K`` members; where ``together``, those that agree in what the loss reads at once.
 
-    def __init__(self, task: Task, members: Sequence[Member], data: Data) -> None:
+    On a GPU that saves launches. On a CPU it saves nothing, and one by one each loss and its gradient are rounded as in
+    a trial alone.
+    """
+
+    def __init__(self, task: Task, members: Sequence[Member], data: Data, *, together: bool) -> None:
         self._task, self._members, self._data = task, members, data
         texts = [member.loss_text for member in members]
         self._groups = [[k for k, text in enumerate(texts) if text == one] for one in dict.fromkeys(texts)]
-        self._together = True
+        self._together = together
 
     def one(self, member: int, out: Tensor, batch: Batch) -> Tensor:
         """Return the scalar loss of one member for its outputs (B, ...) of its own batch."""

@@ -43,8 +43,7 @@ class Lane:
     def finish_epoch(self, measured: Measured, *, keep: bool) -> Outcome | None:
         """Take in what one epoch measured; return how the trial ended, or None while it goes on.
 
-        ``keep`` asks for a copy in memory, for `rewind`. Where there is a folder for checkpoints, one is written when
-        the context finds it worth its time; StoppedError comes from there.
+        ``keep`` asks for a copy in memory, for `rewind`.
         """
         metrics = measured.metrics
         if not all(map(math.isfinite, metrics.values())):
@@ -54,13 +53,16 @@ class Lane:
         self.member.context.report(self.state.epoch, metrics)
         if keep:
             self._kept = self.state.capture()
-        if self._checkpoints is not None:
-            self._save(self._checkpoints)
         return Outcome.COMPLETED if self.over else None
 
-    def _save(self, checkpoints: Checkpoints) -> None:
-        epoch = self.state.epoch
-        self.member.context.keep(epoch, lambda: checkpoints.save(epoch, self.state.capture()))
+    def save(self) -> None:
+        """Write a checkpoint when there is a folder and the context finds it worth its time.
+
+        StoppedError comes from the context, after the checkpoint.
+        """
+        checkpoints, epoch = self._checkpoints, self.state.epoch
+        if checkpoints is not None:
+            self.member.context.keep(epoch, lambda: checkpoints.save(epoch, self.state.capture()))
 
     def rewind(self) -> None:
         """Go back to the end of the last epoch, from the copy; else to the newest checkpoint, or to the start."""

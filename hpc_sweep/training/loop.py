@@ -5,25 +5,27 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from hpc_sweep.errors import UserError
 from hpc_sweep.training import environment, streams, threads
 from hpc_sweep.training.capacity import capacity
-from hpc_sweep.training.choice import Choice, alone, choose
+from hpc_sweep.training.choice import Choice, alone, newest
+from hpc_sweep.training.gpu_errors import BROKEN, gpu_error
+from hpc_sweep.training.listener import Ending, Listener
 from hpc_sweep.training.member import Member
 from hpc_sweep.training.partition import partition, signature
-from hpc_sweep.training.stack import Ending, Listener, Stack
+from hpc_sweep.training.race import choose
+from hpc_sweep.training.size import AUTO, checked
+from hpc_sweep.training.stack import Stack
 from hpc_sweep.training.state import State
+from hpc_sweep.trial import StoppedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     import torch
     from omegaconf import DictConfig
 
     from hpc_sweep.training.task import Data, Task
     from hpc_sweep.trial import Context, Result
-
-AUTO = "auto"
 
 
 @dataclass(frozen=True)
@@ -35,27 +37,14 @@ class Stacking:
     size
         ``auto``: as many as fit, where that is faster; 1: each alone; K: up to K at once, by the fastest engine.
     earlier
-        The records of the choices that earlier attempts published, in order; they are kept to.
-    publish
-        Takes the record of each choice before the first step of its stack.
+        The records of the choices that were published before, in order; they are kept to.
     """
 
     size: int | str = AUTO
     earlier: Sequence[Mapping[str, Any]] = ()
-    publish: Callable[[Mapping[str, Any]], None] | None = None
-
-    def told(self, choice: Choice) -> None:
-        """Publish a choice, where anybody listens."""
-        if self.publish is not None:
-            self.publish(choice.record())
 
     def __post_init__(self) -> None:
-        if self.size != AUTO and not (isinstance(self.size, int) and self.size >= 1):
-            raise UserError(
-                f"A stack cannot have the size {self.size}.",
-                where="Key: hydra.launcher.stack_size",
-                next_step="Type hydra.launcher.stack_size=auto, 1, or the largest number of trials of a stack",
-            )
+        checked(self.size)
 
 
 ALONE = Stacking(1)
@@ -71,7 +60,7 @@ def fit(task: Task, cfg: DictConfig, context: Context, device: torch.device) -> 
     StoppedError after a checkpoint when the context says so.
     """
     endings: list[Ending] = []
-    fit_all(task, [(cfg, context)], device, endings.append, ALONE)
+    fit_all(task, [(cfg, context)], device, Listener(endings.append), ALONE)
     ending = endings[0]
     if ending.result is None:
         assert ending.error is not None
@@ -83,99 +72,96 @@ def fit_all(
     task: Task,
     trials: Sequence[tuple[DictConfig, Context]],
     device: torch.device,
-    ended: Callable[[Ending], None],
+    listener: Listener,
     stacking: Stacking,
 ) -> None:
-    """Train trials, in stacks where that is right and pays; tell of each ending once, as it comes.
+    """Train trials, in stacks where that is right and pays; the listener is told of each ending once, as it comes.
 
     Every trial has the numbers that `fit` would give it, up to rounding where an engine forms sums in another order.
     What goes wrong with a trial ends that trial. A choice of an earlier attempt binds its trials to its engine.
+    Raises StoppedError when a context asks for it, with a checkpoint of every trial that was training.
     """
     threads.limit(trials[0][1].threads)
     environment.keep_heap()
     with streams.isolated(device):
-        members = _members(task, trials, ended)
-        for group in _groups(task, members, device, stacking, ended):
-            data = _data(task, group, device, ended)
-            if data is None:
-                continue
-            choice = _choice(task, group, data, device, stacking)
-            Stack(task, data, device, choice, Listener(ended, stacking.told)).run(group)
+        _Trainer(task, device, listener, stacking).train(trials)
 
 
-def _members(task: Task, trials: Sequence[tuple[DictConfig, Context]], ended: Callable[[Ending], None]) -> list[Member]:
-    members: list[Member] = []
-    for index, (cfg, context) in enumerate(trials):
+class _Trainer:
+    """Divides trials into groups, chooses how each trains, and trains one group after the other."""
+
+    def __init__(self, task: Task, device: torch.device, listener: Listener, stacking: Stacking) -> None:
+        self._task, self._device, self._listener = task, device, listener
+        self._size, self._earlier = stacking.size, newest(stacking.earlier)
+
+    def train(self, trials: Sequence[tuple[DictConfig, Context]]) -> None:
+        """Train all trials to their ends; StoppedError when a context asks for it."""
+        for group in self._groups(self._members(trials)):
+            if group[0].context.stop_requested:
+                raise StoppedError
+            data = self._data(group)
+            if data is not None:
+                choice = self._choice(group, data)
+                Stack(self._task, data, self._device, choice, self._listener).run(group)
+
+    def _members(self, trials: Sequence[tuple[DictConfig, Context]]) -> list[Member]:
+        members: list[Member] = []
+        for index, (cfg, context) in enumerate(trials):
+            try:
+                members.append(Member.of(self._task, cfg, context, index))
+            except Exception as error:  # noqa: BLE001 because a failing trial ends only itself
+                self._listener.ended(Ending(index, None, error, 0.0))
+        return members
+
+    def _groups(self, members: Sequence[Member]) -> list[list[Member]]:
+        """Return the members that train under one choice: as chosen before, and else as they may stack."""
+        bound: dict[int, list[Member]] = {}
+        for member in members:
+            if member.digest in self._earlier:
+                bound.setdefault(id(self._earlier[member.digest]), []).append(member)
+        free = [member for member in members if member.digest not in self._earlier]
+        if self._size == 1 or len(free) == 1:
+            return [*bound.values(), *([member] for member in free)]
+        signatures: list[str] = []
+        sound: list[Member] = []
+        for member in free:
+            try:
+                signatures.append(signature(State.fresh(self._task, member.cfg, self._device).model))
+                sound.append(member)
+            except Exception as error:  # noqa: BLE001 because a failing trial ends only itself
+                self._listener.ended(Ending(member.index, None, error, 0.0))
+        return [*bound.values(), *partition(self._task, sound, signatures)]
+
+    def _data(self, group: Sequence[Member]) -> Data | None:
+        """Return the data that a group shares; without data, all of the group has ended."""
         try:
-            members.append(Member.of(task, cfg, context, index))
-        except Exception as error:  # noqa: BLE001 because a failing trial ends only itself
-            ended(Ending(index, None, error, 0.0))
-    return members
+            return self._task.data(group[0].cfg, self._device)
+        except Exception as error:  # noqa: BLE001 because a failing group ends only itself
+            for member in group:
+                self._listener.ended(Ending(member.index, None, error, 0.0))
+            return None
 
-
-def _groups(
-    task: Task,
-    members: Sequence[Member],
-    device: torch.device,
-    stacking: Stacking,
-    ended: Callable[[Ending], None],
-) -> list[list[Member]]:
-    """Return the members that train under one choice: as chosen before, and else as they may stack."""
-    earlier = _earlier(stacking)
-    chosen = [member for member in members if member.digest in earlier]
-    bound: dict[int, list[Member]] = {}
-    for member in chosen:
-        bound.setdefault(id(earlier[member.digest]), []).append(member)
-    free = [member for member in members if member.digest not in earlier]
-    if stacking.size == 1 or len(free) == 1:
-        return [*bound.values(), *([member] for member in free)]
-    signatures: list[str] = []
-    sound: list[Member] = []
-    for member in free:
+    def _choice(self, group: Sequence[Member], data: Data) -> Choice:
+        """Return the earlier choice of a group, or make and publish one; a trial alone needs none."""
+        ids = [member.digest for member in group]
+        if ids[0] in self._earlier:
+            return self._earlier[ids[0]]
+        if len(group) == 1:
+            return alone(ids, "as asked" if self._size == 1 else "no other trial here differs from it in values only")
+        self._listener.together([member.index for member in group])
         try:
-            signatures.append(signature(State.fresh(task, member.cfg, device).model))
-            sound.append(member)
-        except Exception as error:  # noqa: BLE001 because a failing trial ends only itself
-            ended(Ending(member.index, None, error, 0.0))
-    return [*bound.values(), *partition(task, sound, signatures)]
+            choice = self._decided(group, data)
+        except Exception as error:  # what is wrong with a trial is found where that trial trains
+            if gpu_error(error) == BROKEN:
+                raise
+            choice = alone(ids, f"a trial failed while engines were compared: {error}".splitlines()[0])
+        choice = replace(choice, members=tuple(ids))
+        self._listener.chosen(choice.record())
+        return choice
 
-
-def _data(task: Task, group: Sequence[Member], device: torch.device, ended: Callable[[Ending], None]) -> Data | None:
-    """Return the data that a group shares; without data, all of the group has ended."""
-    try:
-        return task.data(group[0].cfg, device)
-    except Exception as error:  # noqa: BLE001 because a failing group ends only itself
-        for member in group:
-            ended(Ending(member.index, None, error, 0.0))
-        return None
-
-
-def _choice(task: Task, group: Sequence[Member], data: Data, device: torch.device, stacking: Stacking) -> Choice:
-    """Return the earlier choice of a group, or make and publish one; a trial alone needs none."""
-    earlier = _earlier(stacking).get(group[0].digest)
-    if earlier is not None:
-        return earlier
-    if len(group) == 1:
-        asked = stacking.size == 1
-        return alone(group[0], "as asked" if asked else "no other trial here differs from it in values only")
-    try:
-        choice = _decided(task, group, data, device, stacking)
-    except Exception as error:  # noqa: BLE001 because what is wrong with a trial is found where that trial trains
-        choice = alone(group[0], f"a trial failed while engines were compared: {error}".splitlines()[0])
-    choice = replace(choice, members=tuple(member.digest for member in group))
-    stacking.told(choice)
-    return choice
-
-
-def _decided(task: Task, group: Sequence[Member], data: Data, device: torch.device, stacking: Stacking) -> Choice:
-    room = capacity(task, group, data, device)
-    most = room if stacking.size == AUTO else min(room, int(stacking.size))
-    if most == 1:
-        return alone(group[0], "memory has room for one")
-    return choose(task, group[:most], data, device, forced=stacking.size != AUTO)
-
-
-def _earlier(stacking: Stacking) -> dict[str, Choice]:
-    """Return the newest choice for each trial that was published before."""
-    choices = map(Choice.read, stacking.earlier)
-    return {member: choice for choice in choices for member in choice.members}
+    def _decided(self, group: Sequence[Member], data: Data) -> Choice:
+        room = capacity(self._task, group, data, self._device)
+        most = room if self._size == AUTO else min(room, int(self._size))
+        if most == 1:
+            return alone([group[0].digest], "memory has room for one")
+        return choose(self._task, group[:most], data, self._device, forced=self._size != AUTO)

@@ -18,8 +18,9 @@ from omegaconf import OmegaConf
 from torch import optim
 
 from hpc_sweep.errors import SweepError
-from hpc_sweep.training.engines.available import ENGINES, GROUPED, PACKED, SEQUENTIAL, SPREAD, VMAP
+from hpc_sweep.training.engines.available import ENGINES
 from hpc_sweep.training.engines.base import Crew, Unfit
+from hpc_sweep.training.engines.names import GROUPED, PACKED, SEQUENTIAL, SPREAD, VMAP
 from hpc_sweep.training.feed import Batch
 from hpc_sweep.training.keys import epoch_keys
 from hpc_sweep.training.member import Member

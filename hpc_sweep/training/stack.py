@@ -4,48 +4,32 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 
 from hpc_sweep.errors import SweepError
 from hpc_sweep.training import epoch
-from hpc_sweep.training.engines.available import ENGINES, SEQUENTIAL
+from hpc_sweep.training.engines.available import ENGINES
 from hpc_sweep.training.engines.base import Crew
+from hpc_sweep.training.engines.names import PACKED, SEQUENTIAL
+from hpc_sweep.training.gpu_errors import BROKEN, gpu_error
 from hpc_sweep.training.lane import Lane
-from hpc_sweep.trial import Outcome
+from hpc_sweep.training.listener import Ending
+from hpc_sweep.trial import Outcome, StoppedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from hpc_sweep.training.choice import Choice
     from hpc_sweep.training.engines.base import Engine
     from hpc_sweep.training.epoch import Measured
+    from hpc_sweep.training.listener import Listener
     from hpc_sweep.training.member import Member
     from hpc_sweep.training.task import Data, Task
-    from hpc_sweep.trial import Result
 
 COMPACT = 0.75
 """A stack is laid anew when no more than this part of it still trains; a member that ended costs until then."""
-
-
-@dataclass(frozen=True)
-class Ending:
-    """How the trial of an index ended: a result, or what went wrong with it alone; and its share of the time."""
-
-    index: int
-    result: Result | None
-    error: BaseException | None
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Listener:
-    """Who is told of each ending, and of a choice that had to change."""
-
-    ended: Callable[[Ending], None]
-    chosen: Callable[[Choice], None]
 
 
 class Stack:
@@ -53,13 +37,17 @@ class Stack:
 
     def __init__(self, task: Task, data: Data, device: torch.device, choice: Choice, listener: Listener) -> None:
         self._task, self._data, self._device = task, data, device
-        self._choice, self._ended, self._chosen = choice, listener.ended, listener.chosen
+        self._choice, self._listener = choice, listener
         self._queue: deque[Member | Lane] = deque()
         self._lanes: list[Lane | None] = []
         self._engine: Engine | None = None
 
     def run(self, members: Sequence[Member]) -> None:
-        """Train all members to their ends."""
+        """Train all members to their ends.
+
+        Raises StoppedError when a context asks for it: after the same epoch of all that train, each with a checkpoint.
+        An error after which the process cannot use the GPU is raised as it is, unless a trial was alone with it.
+        """
         self._queue.extend(members)
         while self._fill():
             try:
@@ -78,6 +66,8 @@ class Stack:
         alive = self._alive
         room = self._choice.size - len(alive)
         if self._queue and room:
+            if _member(self._queue[0]).context.stop_requested:
+                self._stop(alive)
             newcomers: list[Lane] = []
             while self._queue and len(newcomers) < room:
                 newcomers += self._entered(self._queue.popleft())
@@ -89,10 +79,11 @@ class Stack:
     def _entered(self, waiting: Member | Lane) -> list[Lane]:
         if isinstance(waiting, Lane):
             return [waiting]
+        self._listener.begun(waiting.index)
         try:
             lane = Lane(self._task, waiting, self._data, self._device)
-        except SweepError as error:
-            self._ended(Ending(waiting.index, None, error, 0.0))
+        except Exception as error:  # noqa: BLE001 because a failing trial ends only itself
+            self._listener.ended(Ending(waiting.index, None, error, 0.0))
             return []
         if lane.over:  # it had finished, and died before its result was kept
             self._end(lane, Outcome.COMPLETED)
@@ -103,6 +94,7 @@ class Stack:
         """Make the engine of exactly these trials."""
         self._lanes = list(lanes)
         self._engine = None  # the old one's memory goes first
+        self._listener.together([lane.member.index for lane in lanes])
 
     def _epoch(self) -> tuple[list[Measured], float]:
         begun = time.monotonic()
@@ -122,36 +114,65 @@ class Stack:
 
     def _settle(self, measured: list[Measured], seconds: float) -> None:
         """Take in an epoch of every member that still trains; the rows of those that ended stay for a while."""
-        share = seconds / len(self._alive)
+        share, ends = seconds / len(self._alive), list[tuple[Lane, Outcome]]()
         for k, lane in enumerate(self._lanes):
             if lane is None:
                 continue
             lane.seconds += share
-            try:
-                outcome = lane.finish_epoch(measured[k], keep=len(self._lanes) > 1)
-            except SweepError as error:  # its checkpoint could not be written
-                self._ended(Ending(lane.member.index, None, error, lane.seconds))
-                self._lanes[k] = None
-                continue
-            if outcome is not None:
+            outcome = lane.finish_epoch(measured[k], keep=len(self._lanes) > 1)
+            if outcome is Outcome.DIVERGED:
                 self._end(lane, outcome)
-                self._lanes[k] = None
+            elif outcome is not None:
+                ends.append((lane, outcome))
+        asked = self._save(self._alive)
+        for lane, outcome in ends:
+            if lane in self._lanes:
+                self._end(lane, outcome)
+        if asked:
+            self._stop(lane for lane in self._alive if lane not in asked)
+
+    def _save(self, lanes: Iterable[Lane]) -> list[Lane]:
+        """Keep a checkpoint of each, where its context wants one; return those that were asked to stop."""
+        asked = []
+        for lane in lanes:
+            try:
+                lane.save()
+            except StoppedError:
+                asked.append(lane)
+            except Exception as error:  # noqa: BLE001 because a checkpoint that cannot be kept ends its trial only
+                self._leave(lane, error)
+        return asked
+
+    def _stop(self, unsaved: Iterable[Lane]) -> None:
+        """Keep a checkpoint of these too, at the same epoch as the others, and stop."""
+        self._save(unsaved)
+        raise StoppedError
 
     def _end(self, lane: Lane, outcome: Outcome) -> None:
-        self._ended(Ending(lane.member.index, lane.result(outcome, self._choice.how()), None, lane.seconds))
+        self._forget(lane)
+        self._listener.ended(Ending(lane.member.index, lane.result(outcome, self._choice.how()), None, lane.seconds))
+
+    def _leave(self, lane: Lane, error: BaseException) -> None:
+        self._forget(lane)
+        self._listener.ended(Ending(lane.member.index, None, error, lane.seconds))
+
+    def _forget(self, lane: Lane) -> None:
+        self._lanes = [None if other is lane else other for other in self._lanes]
 
     def _give_way(self, error: BaseException) -> None:
         """Go on from the last epoch with fewer at once; what one trial alone raises has ended it."""
-        error.__traceback__ = None  # its frames hold the memory that is needed
-        alive, self._engine, self._lanes = self._alive, None, []
+        alive, self._engine = self._alive, None
         if len(alive) == 1:
-            lane = alive[0]
-            reason = _does_not_fit(lane.member, error) if _out_of_memory(error) else error
-            self._ended(Ending(lane.member.index, None, reason, lane.seconds))
+            self._leave(alive[0], _does_not_fit(alive[0].member, error) if _out_of_memory(error) else error)
+            self._lanes = []
             return
+        if gpu_error(error) == BROKEN:
+            raise error
+        error.__traceback__ = None  # its frames hold the memory that is needed
+        self._lanes = []
         size = len(alive) // 2 if _out_of_memory(error) else 1
         self._choice = self._choice.smaller(size, f"{len(alive)} at once failed: {_sentence(error)}")
-        self._chosen(self._choice)
+        self._listener.chosen(self._choice.record())
         for lane in alive:
             lane.rewind()
         if self._device.type == "cuda":
@@ -159,9 +180,13 @@ class Stack:
         self._queue.extendleft(reversed(alive))
 
 
+def _member(waiting: Member | Lane) -> Member:
+    return waiting.member if isinstance(waiting, Lane) else waiting
+
+
 def _for_one(engine: str) -> str:
     """Return the engine that trains what is left when it is one trial."""
-    return engine if engine == "packed" else SEQUENTIAL
+    return engine if engine == PACKED else SEQUENTIAL
 
 
 def _out_of_memory(error: BaseException) -> bool:
@@ -172,11 +197,13 @@ def _out_of_memory(error: BaseException) -> bool:
 
 def _does_not_fit(member: Member, error: BaseException) -> SweepError:
     smaller = max(1, member.cfg.batch_size // 2)
-    return SweepError(
+    refusal = SweepError(
         f"One trial alone does not fit into memory: {_sentence(error)}",
         where=f"Trial {member.digest[:12]}, batch_size={member.cfg.batch_size}",
         next_step=f"Type batch_size={smaller}, or ask for more memory: hydra.launcher.mem_gb",
     )
+    refusal.__cause__ = error.with_traceback(None)
+    return refusal
 
 
 def _sentence(error: BaseException) -> str:

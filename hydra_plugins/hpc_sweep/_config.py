@@ -39,6 +39,7 @@ class ShardedConf:
     shards: int | None = None
     trials_per_shard: int | None = None
     cpus_per_task: int = 1
+    stack_size: int | str = "auto"
     retries: int = 2
     no_progress_min: float | None = None
     existing: str = "extend"

@@ -160,3 +160,16 @@ def test_the_last_words_of_a_shard_that_is_over_are_waited_for(sweep):
 def end(place, shard):
     """Publish the end of the first attempt of a shard."""
     records.append(place.shard(shard), Kind.END, {"attempt": 1, "counts": {}}, sweep=SWEEP)
+
+
+def test_choices_are_kept_in_order_and_change_no_status(sweep):
+    """How stacks train is there for the next attempt; reading on does not change what was read before."""
+    records.append(sweep.shard(1), Kind.CHOICE, {"choice": {"engine": "grouped", "size": 3}}, sweep=SWEEP)
+    before = read_ledger(sweep)
+    records.append(sweep.shard(1), Kind.CHOICE, {"choice": {"engine": "grouped", "size": 1}}, sweep=SWEEP)
+    after = read_ledger(sweep, known=before)
+
+    assert [choice["size"] for choice in before.shards[1].choices] == [3]
+    assert [choice["size"] for choice in after.shards[1].choices] == [3, 1]
+    assert after.counts == before.counts
+    assert after.counts["planned"] == 6

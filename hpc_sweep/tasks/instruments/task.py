@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from omegaconf import OmegaConf
 
+from hpc_sweep.errors import UserError
 from hpc_sweep.records import canonical, parse
 from hpc_sweep.tasks.instruments.data import open_data, open_split
 from hpc_sweep.tasks.instruments.irmas import CLASSES
@@ -17,12 +18,13 @@ from hpc_sweep.training import losses, optimizers
 from hpc_sweep.training.augment import augment
 from hpc_sweep.training.capacity import place
 from hpc_sweep.training.device import choose
+from hpc_sweep.training.listener import Ending
 from hpc_sweep.training.loop import Stacking, fit, fit_all
 from hpc_sweep.training.metrics import Classified
 from hpc_sweep.training.task import Data, Recipe, Split
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from torch.optim.lr_scheduler import LRScheduler
 
     from hpc_sweep.tasks.instruments.features import FeatureSet
-    from hpc_sweep.training.stack import Ending
+    from hpc_sweep.training.listener import Listener
     from hpc_sweep.trial import Context, Result
 
 
@@ -111,10 +113,19 @@ def train(cfg: DictConfig, context: Context) -> Result:
 
 
 def train_all(
-    trials: Sequence[tuple[DictConfig, Context]], ended: Callable[[Ending], None], stacking: Stacking
+    trials: Sequence[tuple[DictConfig, Context]],
+    listener: Listener,
+    stack_size: int | str,
+    earlier: Sequence[Mapping[str, Any]],
 ) -> None:
-    """Train trials of one device in stacks."""
-    fit_all(Instruments(), trials, choose(trials[0][0].device), ended, stacking)
+    """Train trials of one device in stacks; where there is no such device, each of them has failed."""
+    try:
+        device = choose(trials[0][0].device)
+    except UserError as error:
+        for index in range(len(trials)):
+            listener.ended(Ending(index, None, error, 0.0))
+        return
+    fit_all(Instruments(), trials, device, listener, Stacking(stack_size, earlier))
 
 
 @lru_cache(maxsize=2)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from hpc_sweep.training.engines.fused import Fused
 from hpc_sweep.training.engines.grouped import Wide
+from hpc_sweep.training.engines.names import GROUPED, PACKED, SEQUENTIAL, SPREAD, VMAP
 from hpc_sweep.training.engines.packed import Packed
 from hpc_sweep.training.engines.sequential import Sequential
 from hpc_sweep.training.engines.vmapped import Vmapped
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from hpc_sweep.training.engines.base import Crew, Engine
-
-SEQUENTIAL, PACKED, VMAP, GROUPED, SPREAD = "sequential", "packed", "vmap", "grouped", "grouped-spread"
 
 ENGINES: Mapping[str, Callable[[Crew], Engine]] = {
     SEQUENTIAL: Sequential,

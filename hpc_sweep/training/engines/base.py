@@ -50,7 +50,7 @@ class Crew:
 
     def criterion(self) -> Criterion:
         """Return the losses of the members."""
-        return Criterion(self.task, self.members, self.data)
+        return Criterion(self.task, self.members, self.data, together=self.device.type != "cpu")
 
     def places(self) -> tuple[str, ...]:
         """Return the paths of the modules that take a key; they are the same in all models of a stack."""

@@ -42,9 +42,14 @@ class Grouped(nn.Module):
         return self.stacked.get(name)
 
     def flat(self, name: str) -> Tensor | None:
-        """Return a stacked parameter or buffer with the trials in its first axis, (K·C, ...)."""
+        """Return a stacked parameter or buffer with the trials in its first axis, (K·C, ...), strides as they were."""
         tensor = self.get(name)
-        return None if tensor is None else tensor.flatten(0, 1)
+        if tensor is None or tensor.ndim < 4 or 1 not in tensor.shape:  # noqa: PLR2004 because one axis has one order
+            return None if tensor is None else tensor.flatten(0, 1)
+        # Where an axis has size 1, flattening chooses its stride anew; by it, torch tells whether channels are last.
+        inner = sorted(range(2, tensor.ndim), key=lambda axis: (tensor.stride(axis), tensor.shape[axis]), reverse=True)
+        back = [1 + inner.index(axis) for axis in range(2, tensor.ndim)]
+        return tensor.permute(0, 1, *inner).flatten(0, 1).permute(0, *back)
 
     def spread(self, x: Tensor, axis: int, size: int) -> Tensor:
         """Return an input with the channels of all trials; one that all share is repeated for each."""
@@ -83,6 +88,9 @@ class Linear(Grouped):
             out = torch.bmm(rows, weight.transpose(1, 2))
         else:
             out = torch.baddbmm(bias.unsqueeze(1), rows, weight.transpose(1, 2))
+        if out.requires_grad:
+            # In the layout of a trial alone, the gradient of its bias is summed in the order of a trial alone.
+            out.register_hook(torch.Tensor.contiguous)  # type: ignore[no-untyped-call]  # torch leaves it without types
         return out.transpose(0, 1).reshape(*x.shape[:-1], -1)
 
 

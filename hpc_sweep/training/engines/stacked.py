@@ -46,8 +46,12 @@ class Stacked:
 
 
 def stack(tensors: Sequence[Tensor]) -> Tensor:
-    """Return tensors (...) as one (K, ...), each row with the strides that it had, so that channels stay last."""
-    order = sorted(range(tensors[0].ndim), key=tensors[0].stride, reverse=True)
+    """Return tensors (...) as one (K, ...), each row with the strides that it had, so that channels stay last.
+
+    Of two axes with one stride, the one of size 1 lies inside: so it is where a single channel is last.
+    """
+    like = tensors[0]
+    order = sorted(range(like.ndim), key=lambda axis: (like.stride(axis), like.shape[axis]), reverse=True)
     together = torch.stack([tensor.detach().permute(order) for tensor in tensors])
     back = [0, *(1 + order.index(axis) for axis in range(len(order)))]
     return together.permute(back)

@@ -2,6 +2,7 @@
 
 import pytest
 from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 
 from hpc_sweep.compose import here  # noqa: F401 because it registers the resolver of the shipped conf/
 from hpc_sweep.compose.settings import Settings
@@ -82,3 +83,18 @@ def test_changes_rebuild_every_configuration_of_a_part():
     trials = with_changes(jobs, jobs[0].raw)
 
     assert [apply(jobs[0].raw, one.changes) for one in trials] == [dict(job.raw) for job in jobs]
+
+
+def test_the_size_of_a_stack_is_checked_when_settings_are_read():
+    """Our own tasks take auto, 1 and more; an app's own task function trains one trial, so stacks are refused."""
+    ours, theirs = task_of(composed()), OmegaConf.create({"lr": 0.1})
+
+    for size in ("auto", 1):
+        Settings.read(ours, {"stack_size": size})
+        Settings.read(theirs, {"stack_size": size})
+    Settings.read(ours, {"stack_size": 8})
+    with pytest.raises(UserError, match="an app's own task function trains one trial"):
+        Settings.read(theirs, {"stack_size": 8})
+    for size in (0, -1, "many", 1.5, True, None):
+        with pytest.raises(UserError, match="stack_size=auto"):
+            Settings.read(ours, {"stack_size": size})

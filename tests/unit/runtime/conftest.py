@@ -17,6 +17,7 @@ import pytest
 from hpc_sweep import ledger, paths, records
 from hpc_sweep.objective import Objective
 from hpc_sweep.plan import append_part, partition, read_plan
+from hpc_sweep.runtime.alone import one_by_one
 from hpc_sweep.runtime.supervisor import Shard, supervise
 from hpc_sweep.trial import Outcome, Result, StoppedError, Trial
 
@@ -45,12 +46,12 @@ class House:
 
     def attempt(self, train: Callable[..., Any] = scores, **more: Any) -> int:
         """Run an attempt here and return its exit status."""
-        return supervise(self.shard(**more), lambda: train)
+        return supervise(self.shard(**more), lambda: one_by_one(train))
 
     def spawn(self, train: Callable[..., Any] = scores, **more: Any) -> Any:
         """Start an attempt in a process of its own."""
         process = multiprocessing.get_context("fork").Process(
-            target=lambda: sys.exit(supervise(self.shard(**more), lambda: train))
+            target=lambda: sys.exit(supervise(self.shard(**more), lambda: one_by_one(train)))
         )
         process.start()
         return process

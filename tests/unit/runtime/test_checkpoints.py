@@ -5,10 +5,10 @@ import signal
 
 import pytest
 
-from hpc_sweep.runtime import context as contexts
 from hpc_sweep.runtime.checkpoints import adopt, remove
 from hpc_sweep.runtime.claim import claim
 from hpc_sweep.runtime.context import Watched
+from hpc_sweep.runtime.pace import SAVE_SHARE, Pace
 from hpc_sweep.runtime.stop import Flag
 from hpc_sweep.trial import StoppedError
 
@@ -139,9 +139,9 @@ def told():
     return []
 
 
-def watched(told, stop=None, **more):
+def watched(told, stop=None, pace=None):
     """Return a context whose events are kept."""
-    return Watched(lambda event, **fields: told.append((event, fields)), 1, None, stop or Flag(), **more)
+    return Watched(lambda event, **fields: told.append((event, fields)), 1, None, stop or Flag(), pace or Pace())
 
 
 def test_a_checkpoint_is_saved_when_the_last_is_old_enough(told):
@@ -150,7 +150,7 @@ def test_a_checkpoint_is_saved_when_the_last_is_old_enough(told):
     watched(told).keep(1, lambda: saved.append(1))
     assert (saved, told) == ([], [])
 
-    context = watched(told, save_seconds=0.0)
+    context = watched(told, pace=Pace(0.0))
     context.keep(1, lambda: saved.append(1))
     assert saved == [1]
     assert told[0][0] == "saved"
@@ -159,12 +159,13 @@ def test_a_checkpoint_is_saved_when_the_last_is_old_enough(told):
 def test_a_slow_save_is_made_less_often(told):
     """Saving takes a small share of the time, however large the model."""
     saved = []
-    context = watched(told, save_seconds=1e-9)
+    pace = Pace(1e-9)
+    context = watched(told, pace=pace)
     context.keep(1, lambda: saved.append(1))
-    context._cost = 60.0
+    pace.spent(60.0)
     context.keep(2, lambda: saved.append(2))
 
-    assert contexts.SAVE_SHARE == 0.05
+    assert SAVE_SHARE == 0.05
     assert saved == [1]
 
 

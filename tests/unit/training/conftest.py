@@ -90,6 +90,7 @@ class Recorder:
 
     checkpoint_dir: Path | None = None
     threads: int = 1
+    stop_requested: bool = False
     told: list[tuple[int, dict[str, float]]] = field(default_factory=list)
 
     def report(self, epoch: int, metrics: Mapping[str, float]) -> None:

@@ -11,6 +11,7 @@ from hpc_sweep.training import epoch
 from hpc_sweep.training.choice import Choice
 from hpc_sweep.training.engines.available import ENGINES
 from hpc_sweep.training.engines.base import Crew
+from hpc_sweep.training.listener import Listener
 from hpc_sweep.training.loop import Stacking, fit_all
 from hpc_sweep.training.member import Member
 from hpc_sweep.training.state import State
@@ -107,5 +108,6 @@ def shard(configs, size="auto", *, engine=None, task=None, folder=None, earlier=
         assert ending.index not in left.endings, "a trial ended twice"
         left.endings[ending.index] = ending
 
-    fit_all(task, trials, CPU, ended, Stacking("auto" if engine else size, earlier, left.choices.append))
+    listener = Listener(ended, chosen=left.choices.append)
+    fit_all(task, trials, CPU, listener, Stacking("auto" if engine else size, earlier))
     return left

@@ -11,8 +11,9 @@ from torch import nn
 from hpc_sweep.training import capacity as capacities
 from hpc_sweep.training import environment
 from hpc_sweep.training.capacity import capacity, free, per_trial
-from hpc_sweep.training.choice import Choice, alone, choose
+from hpc_sweep.training.choice import Choice, alone
 from hpc_sweep.training.member import Member
+from hpc_sweep.training.race import choose
 from hpc_sweep.trial import Quiet
 from tests.unit.training.architectures import Zoo, grid
 
@@ -107,7 +108,7 @@ def test_a_trial_alone_is_sequential():
     """Nothing is probed for it."""
     _, one, _ = member()
 
-    assert alone(one, "as asked") == Choice("sequential", 1, (one.digest,), None, "as asked")
+    assert alone([one.digest], "as asked") == Choice("sequential", 1, (one.digest,), None, "as asked")
 
 
 FAULTS = """

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from hpc_sweep.training.engines.modules import Grouped
 from hpc_sweep.training.engines.stacked import Stacked, stack
 from hpc_sweep.training.engines.updates import Kernels, Rows, update
 from hpc_sweep.training.state import State
@@ -231,3 +232,16 @@ def test_parameters_may_have_gradients_in_some_steps_only():
 
     fast, stock = ([state.capture() for state in stacked.states] for stacked in stacks)
     assert max(map(distance, fast, stock)) == 0.0
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_channels_stay_last_in_a_stack(channels):
+    """Also where there is one channel, whose stride could be anything: torch chooses by it how a convolution sums."""
+    weights = [torch.randn(8, channels, 3, 3).to(memory_format=torch.channels_last) for _ in range(3)]
+    if channels == 1:
+        weights = [weight.as_strided(weight.shape, (9, 1, 3, 1)) for weight in weights]
+    module = nn.Conv2d(channels, 8, 3)
+    wide = Grouped(module, 3, {"weight": stack(weights)}, {}).flat("weight")
+
+    assert wide.stride() == (9 * channels, 1, 3 * channels, channels)
+    assert torch.equal(wide, torch.cat(weights))

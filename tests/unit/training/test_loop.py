@@ -140,7 +140,7 @@ def test_a_resumed_trial_equals_an_uninterrupted_one_bit_for_bit(toy, config, re
 class Stopping:
     """A context that interrupts the trial in the epoch after the last one that it lets be kept."""
 
-    threads = 1
+    threads, stop_requested = 1, False
 
     def __init__(self, checkpoint_dir, last):
         self.checkpoint_dir, self.last = checkpoint_dir, last

@@ -10,11 +10,13 @@ import torch
 from torch import nn
 
 from hpc_sweep.errors import UserError
-from hpc_sweep.training.loop import Stacking, fit
+from hpc_sweep.training.choice import Choice
+from hpc_sweep.training.listener import Listener
+from hpc_sweep.training.loop import Stacking, fit, fit_all
 from hpc_sweep.training.member import Member
-from hpc_sweep.trial import Outcome, Quiet
+from hpc_sweep.trial import Outcome, Quiet, StoppedError
 from tests.unit.training.architectures import Zoo, configuration, grid
-from tests.unit.training.runs import CPU, shard
+from tests.unit.training.runs import CPU, Told, shard
 
 ENGINES = ("sequential", "packed", "grouped", "vmap")
 EXACT = ("sequential", "packed")
@@ -124,6 +126,7 @@ class _Folder:
     """A context with a folder for checkpoints."""
 
     threads = 1
+    stop_requested = False
 
     def __init__(self, checkpoint_dir):
         self.checkpoint_dir = checkpoint_dir
@@ -435,3 +438,105 @@ def test_a_fused_stack_of_18_ranks_in_float32_as_one_by_one(architecture):
         return sorted(range(18), key=lambda index: left.result(index).metrics["val/cross_entropy"])
 
     assert ranked(together) == ranked(one_by_one)
+
+
+class Asked(Told):
+    """The context of a trial that is asked to stop after an epoch, by a flag that its neighbours see too."""
+
+    def __init__(self, folder, flag, after=None):
+        super().__init__([], folder)
+        self.flag, self.after, self.kept = flag, after, []
+
+    @property
+    def stop_requested(self):
+        """Whether anybody was asked to."""
+        return bool(self.flag)
+
+    def report(self, epoch, metrics):
+        """Raise the flag after the epoch that was given."""
+        super().report(epoch, metrics)
+        if epoch == self.after:
+            self.flag.append(epoch)
+
+    def keep(self, epoch, save):
+        """Save at once when it is to stop, and only then."""
+        if self.stop_requested:
+            save()
+            self.kept.append(epoch)
+            raise StoppedError
+
+
+@pytest.mark.parametrize("which", [0, 1, 2])
+@pytest.mark.parametrize("engine", ["sequential", "grouped"])
+def test_a_stack_that_is_to_stop_keeps_all_its_members_at_one_epoch(engine, which, tmp_path):
+    """Whoever is asked first: nobody trains on, those that wait do not begin, and each has its checkpoint."""
+    configs, flag = grid("layernorm mlp", 5), []
+    contexts = [Asked(tmp_path / str(k), flag, 2 if k == which else None) for k in range(5)]
+    digests = [Member.of(Zoo(), cfg, Quiet()).digest for cfg in configs]
+    heard = []
+    listener = Listener(heard.append, heard.append, heard.append, heard.append)
+    stacking = Stacking(earlier=[Choice(engine, 3, tuple(digests)).record()])
+
+    with pytest.raises(StoppedError):
+        fit_all(Zoo(), list(zip(configs, contexts, strict=True)), CPU, listener, stacking)
+
+    assert [context.kept for context in contexts] == [[2]] * 3 + [[]] * 2
+    assert heard == [0, 1, 2, [0, 1, 2]]
+
+
+def test_nothing_begins_when_all_are_to_stop(tmp_path):
+    """Not even a comparison of engines."""
+    contexts = [Asked(tmp_path / str(k), [True]) for k in range(3)]
+    heard = []
+
+    with pytest.raises(StoppedError):
+        fit_all(
+            Zoo(),
+            list(zip(grid("layernorm mlp", 3), contexts, strict=True)),
+            CPU,
+            Listener(heard.append, heard.append, heard.append, heard.append),
+            Stacking(),
+        )
+
+    assert heard == []
+
+
+def test_who_trains_together_is_told_before_it_happens():
+    """First the trials whose engines are compared, then the choice, then each that begins, then those of the stack."""
+    heard = []
+    listener = Listener(
+        lambda ending: heard.append(("ended", ending.index)),
+        lambda index: heard.append(("begun", index)),
+        lambda indices: heard.append(("together", *indices)),
+        lambda record: heard.append(("chosen", record["size"])),
+    )
+    trials = [(cfg, Quiet()) for cfg in grid("batchnorm mlp", 3)]
+
+    fit_all(Zoo(), trials, CPU, listener, Stacking(3))
+
+    assert heard[:6] == [("together", 0, 1, 2), ("chosen", 3), ("begun", 0), ("begun", 1), ("begun", 2), heard[0]]
+    assert sorted(heard[6:]) == [("ended", 0), ("ended", 1), ("ended", 2)]
+
+
+class Sick(Zoo):
+    """A task whose GPU is gone."""
+
+    def loss(self, out, y, cfg, data):
+        """Fail as torch does then."""
+        del out, y, cfg, data
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+
+def test_a_broken_gpu_ends_the_process_and_no_trial():
+    """Nobody is to blame, and nothing else can be trained here; a trial alone with it has failed."""
+    configs, endings = grid("layernorm mlp", 2), []
+    digests = tuple(Member.of(Zoo(), cfg, Quiet()).digest for cfg in configs)
+    trials = [(cfg, Quiet()) for cfg in configs]
+    stacking = Stacking(earlier=[Choice("grouped", 2, digests).record()])
+
+    with pytest.raises(RuntimeError, match="illegal memory access"):
+        fit_all(Sick(), trials, CPU, Listener(endings.append), stacking)
+    assert endings == []
+
+    fit_all(Sick(), trials, CPU, Listener(endings.append), Stacking(1))
+    assert [type(ending.error) for ending in endings] == [RuntimeError] * 2
