@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hpc_sweep.analysis import cautions
+from hpc_sweep.analysis.confirmation import fresh_trials, of_the_design
 from hpc_sweep.analysis.front import elected
 from hpc_sweep.analysis.naming import runs
-from hpc_sweep.analysis.table import error_text, label
+from hpc_sweep.analysis.table import different_replicates, error_text, label
 from hpc_sweep.records import canonical
 from hpc_sweep.trial import Status
 
@@ -93,7 +94,9 @@ def _one_replicate(evidence: Evidence) -> str:
 
 
 def _ragged_replicates(evidence: Evidence) -> str:
-    counts = Counter(one.replicates for one in evidence.configurations if one.n)
+    fresh = fresh_trials(evidence)
+    counts = Counter(different_replicates(of_the_design(one, fresh)) for one in evidence.configurations)
+    del counts[0]
     if len(counts) < 2:  # noqa: PLR2004 because two different counts are ragged
         return ""
     told = ", ".join(f"{number} with {n}" for n, number in sorted(counts.items()))
@@ -201,12 +204,18 @@ def _duplicate_runs(evidence: Evidence) -> str:
 
 def _missing_cells(evidence: Evidence) -> str:
     """Count the cells of the grid of levels and replicates that have no run at all."""
-    key = evidence.objective.replicate
-    labels = {canonical(one.trial.replicate) for one in evidence.observations if one.trial.replicate is not None}
+    key, fresh = evidence.objective.replicate, fresh_trials(evidence)
+    told = [one for one in evidence.observations if one.trial.replicate is not None and one.trial.id not in fresh]
+    labels = {canonical(one.trial.replicate) for one in told}
     combinations = math.prod(len(levels) for levels in evidence.space.levels.values())
     if key is None or len(labels) < 2 or combinations > 2 * len(evidence.configurations):  # noqa: PLR2004 one is no grid
         return ""
-    ran = {(one.first, canonical(run.trial.replicate)) for one in evidence.configurations for run in one.observations}
+    ran = {
+        (one.first, canonical(run.trial.replicate))
+        for one in evidence.configurations
+        for run in one.observations
+        if run.trial.id not in fresh
+    }
     missing = combinations * len(labels) - len(ran)
     if not missing:
         return ""

@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -88,8 +88,7 @@ class Configuration:
     @cached_property
     def replicates(self) -> int:
         """How many different replicates count; runs of the same one again are no further replicate."""
-        labels = [canonical(one.trial.replicate) for one in self.scored if one.trial.replicate is not None]
-        return self.n - len(labels) + len(set(labels))
+        return different_replicates(self.scored)
 
     @cached_property
     def mean(self) -> float:
@@ -141,7 +140,7 @@ class Evidence:
     def of(cls, ledger: Ledger, objective: Objective | None = None, space: Space | None = None) -> Evidence:
         """Read a ledger by its own objective and planned space, unless others are given."""
         objective = objective or ledger.identity.objective
-        rows = sorted(ledger.rows, key=lambda row: row.trial.number)
+        rows = sorted(_told(ledger), key=lambda row: row.trial.number)
         order = _swept_order([row.trial for row in rows])
         levels = (space or Space.of(row.trial for row in rows)).levels
         space = Space(
@@ -169,6 +168,12 @@ class LevelMean:
     mean: float
     low: float
     high: float
+
+
+def different_replicates(runs: Sequence[Observation]) -> int:
+    """Count the different replicates of some runs; one that tells none is one of its own."""
+    labels = [canonical(one.trial.replicate) for one in runs if one.trial.replicate is not None]
+    return len(runs) - len(labels) + len(set(labels))
 
 
 def metrics_at(result: Mapping[str, Any], objective: Objective) -> dict[str, float]:
@@ -252,6 +257,18 @@ def error_text(row: Row) -> str:
         error = row.failure.get("error") or {}
         return f"{error.get('reason', 'unknown')}: {error.get('text', '')}"
     return str((row.result or {}).get("note", "")) if row.status is Status.DIVERGED else ""
+
+
+def _told(ledger: Ledger) -> Iterable[Row]:
+    """Return the rows with the replicate that their trials do not tell, once others have another one."""
+    part = ledger.plan.confirmation
+    unsaid = part.confirms["unsaid"] if part is not None and part.confirms is not None else None
+    if unsaid is None:
+        return ledger.rows
+    return [
+        replace(row, trial=replace(row.trial, replicate=unsaid)) if row.trial.replicate is None else row
+        for row in ledger.rows
+    ]
 
 
 def _observe(row: Row, objective: Objective) -> Observation:

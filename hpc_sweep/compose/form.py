@@ -20,6 +20,7 @@ from omegaconf import OmegaConf, open_dict, read_write
 from omegaconf.basecontainer import BaseContainer
 
 from hpc_sweep import ledger, records, tasks
+from hpc_sweep.compose.fresh import on_replicate
 from hpc_sweep.compose.trials import task_of
 from hpc_sweep.errors import CorruptRecordError, UserError
 from hpc_sweep.identity import plain, resolved, trial_id
@@ -75,16 +76,18 @@ def carry(
 
 def loader(sweep: paths.Sweep, plan: Plan) -> Train:
     """Return what trains any trial of a plan; called in the worker."""
-    carried: dict[int, Train] = {}
+    carried: dict[int, Callable[[Trial, Trial, Part], Result]] = {}
     data = ledger.read_identity(sweep).data
 
     def train(trial: Trial, context: Context) -> Result:
         part = plan.part_of(trial)
         if part.form == REBUILT:
             return _on_known_data(configuration(part, trial), context, data)
-        if part.number not in carried:
-            carried[part.number] = _carried(sweep, part)
-        return carried[part.number](trial, context)
+        origin = plan.origin(trial)
+        home = plan.part_of(origin)
+        if home.number not in carried:
+            carried[home.number] = _carried(sweep, home)
+        return carried[home.number](trial, origin, part)
 
     return train
 
@@ -130,15 +133,17 @@ def result_of(value: object) -> Result:
     return Result(outcome, finite, note=note, value=plain(_python(value)))
 
 
-def _carried(sweep: paths.Sweep, part: Part) -> Train:
+def _carried(sweep: paths.Sweep, part: Part) -> Callable[[Trial, Trial, Part], Result]:
     form = _unpickle(sweep, part)
     setup_globals()
     Singleton.set_state(form["singletons"])
     exclude, volatile = form["identity"]
 
-    def train(trial: Trial, context: Context) -> Result:
-        del context  # a foreign task function asks `hpc_sweep.runtime.context.current()` for it
-        config = form["configs"][trial.id]
+    # A foreign task function asks `hpc_sweep.runtime.context.current()` for its context.
+    def train(trial: Trial, origin: Trial, planned: Part) -> Result:
+        config = form["configs"][origin.id]
+        if planned.confirms is not None:
+            config = on_replicate(config, planned.confirms["replicate"], trial)
         if trial_id(resolved(task_of(config), volatile), exclude) != trial.id:
             raise CorruptRecordError("The carried configuration is not the planned one.", where=f"Trial {trial.number}")
         _follow_move(config, sweep)
