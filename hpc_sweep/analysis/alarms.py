@@ -114,8 +114,10 @@ def _identical_replicates(evidence: Evidence) -> str:
 
 def _best_epoch_selection(evidence: Evidence) -> str:
     metric = evidence.objective.metric
+    if evidence.objective.at != "best" or evidence.objective.mode is None:
+        return ""
     curves = [(one.value, curve) for one in evidence.scored if (curve := one.curve(metric))]
-    if evidence.objective.at != "best" or evidence.objective.mode is None or not curves:
+    if not curves:
         return ""
     gains = [abs(value - curve[-1]) for value, curve in curves]
     return (
@@ -185,7 +187,7 @@ def _duplicate_runs(evidence: Evidence) -> str:
     """Count the runs that repeat a configuration with a replicate that it already had."""
     cells: dict[tuple[int, str], list[Observation]] = {}
     for one in evidence.configurations:
-        for run in one.scored:
+        for run in one.scored if one.replicates < one.n else ():
             if run.trial.replicate is not None:
                 cells.setdefault((one.first, canonical(run.trial.replicate)), []).append(run)
     repeated = [found for found in cells.values() if len(found) > 1]
