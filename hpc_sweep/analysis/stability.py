@@ -71,7 +71,7 @@ def _roughness(configurations: Sequence[Configuration], metric: str) -> list[flo
 
 
 def _second_differences(values: np.ndarray) -> np.ndarray:
-    return values[2:] - 2 * values[1:-1] + values[:-2]
+    return np.asarray(values[2:] - 2 * values[1:-1] + values[:-2])
 
 
 def _diverged(configurations: Sequence[Configuration]) -> int:

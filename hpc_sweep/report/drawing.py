@@ -9,6 +9,7 @@ import struct
 import zlib
 from dataclasses import dataclass, field
 from functools import cached_property
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import altair as alt
@@ -45,6 +46,7 @@ _VARIABLES = {
     INK: "var(--ink)",
 }
 SCALE = 1.5
+_RENDERER = version("vl-convert-python")
 _IHDR, _HEAD = 33, 256
 """Bytes of a PNG file up to the end of its first chunk, and in which what it was drawn from is looked for."""
 _TITLE = 40
@@ -149,7 +151,7 @@ class Picture:
 
 def _source(spec: str) -> bytes:
     """Return the chunk of a PNG file that names what it was drawn from: specification, look and renderer."""
-    content = json.dumps([spec, _THEME, SCALE, vl_convert.__version__]).encode("utf-8", "surrogatepass")
+    content = json.dumps([spec, _THEME, SCALE, _RENDERER]).encode("utf-8", "surrogatepass")
     chunk = b"tEXt" + b"Source\0sha256:" + hashlib.sha256(content).hexdigest().encode()
     return struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
 
