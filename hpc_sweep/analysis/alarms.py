@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpc_sweep.analysis import cautions
 from hpc_sweep.analysis.confirmation import fresh_trials, of_the_design
+from hpc_sweep.analysis.design import conditional
 from hpc_sweep.analysis.front import elected
 from hpc_sweep.analysis.naming import runs
 from hpc_sweep.analysis.table import different_replicates, error_text, label
@@ -79,7 +80,7 @@ def _incomplete_grid(evidence: Evidence) -> str:
         absent = "; ".join(f"{len(numbers)} {status} ({runs(numbers)})" for status, numbers in sorted(groups.items()))
         sentences.append(f"{completed} of {planned} planned trials completed. Without a score: {absent}.")
     # A random design holds a tiny share of all combinations of its levels; calling that a hole would be noise.
-    if combinations / 2 <= configurations < combinations:
+    if combinations / 2 <= configurations < combinations and not conditional(evidence):
         sentences.append(f"The plan holds {configurations} of the {combinations} combinations of its levels.")
     return " ".join(sentences)
 
@@ -219,7 +220,7 @@ def _missing_cells(evidence: Evidence) -> str:
         if run.trial.id not in fresh
     }
     missing = combinations * len(labels) - len(ran)
-    if not missing:
+    if not missing or conditional(evidence):
         return ""
     return (
         f"{missing} of the {combinations * len(labels)} cells of {combinations} combinations of levels and "

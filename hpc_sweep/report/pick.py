@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from hpc_sweep.analysis.design import Design
 from hpc_sweep.analysis.naming import runs
 from hpc_sweep.analysis.table import label, level_text
 from hpc_sweep.report.document import (
@@ -119,6 +120,7 @@ def _honesty(evidence: Evidence, decision: Decision, winner: Winner) -> list[Lin
     proof = decision.evidence
     ranked = sum(entry.rank is not None for entry in decision.leaderboard)
     told = [decision.rule, *_of_luck(proof, winner, ranked), *_of_noise(proof, evidence.objective.metric)]
+    told += Design.of(evidence).sentences()
     told += _of_confirmation(decision, evidence.objective)
     rivals = proof["tied"] - 1
     told.append(f"{rivals} of the {ranked - 1} other configurations are tied with it." if ranked > 1 else _ALONE)
