@@ -12,6 +12,7 @@ from __future__ import annotations
 import itertools
 import math
 import sys
+from collections import Counter
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -256,6 +257,17 @@ def label(params: Mapping[str, Any]) -> str:
     'dropout=0.4, lr=0.001'
     """
     return ", ".join(f"{name}={level_text(value)}" for name, value in params.items()) or "the only configuration"
+
+
+def short_names(names: Iterable[str]) -> dict[str, str]:
+    """Return hyperparameters by the last part of their dotted names, where that is unique.
+
+    >>> short_names(["optimizer.lr", "model.dropout", "encoder.size", "decoder.size"])["optimizer.lr"]
+    'lr'
+    """
+    last = {name: name.rpartition(".")[2] for name in names}
+    counts = Counter(last.values())
+    return {name: short if short and counts[short] == 1 else name for name, short in last.items()}
 
 
 def error_text(row: Row) -> str:

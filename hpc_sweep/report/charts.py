@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import altair as alt
 
 from hpc_sweep.analysis.naming import runs
-from hpc_sweep.analysis.table import label, level_means, level_text
+from hpc_sweep.analysis.table import label, level_means, level_text, short_names
 from hpc_sweep.records import canonical
 from hpc_sweep.report import heat, scatter, strands
 from hpc_sweep.report.confusion import confusion_change, confusion_matrix
@@ -239,7 +239,9 @@ def _leaderboard(evidence: Evidence, decision: Decision) -> Picture | None:
 
 
 def _ladder(shown: Sequence[Entry], values: dict[int, float], title: str) -> Chart:
-    names = [f"#{entry.rank}  {label(entry.configuration)}" for entry in shown]
+    short = short_names({name: None for entry in shown for name in entry.configuration})
+    named = [{short[name]: value for name, value in entry.configuration.items()} for entry in shown]
+    names = [f"#{entry.rank}  {label(one)}" for entry, one in zip(shown, named, strict=True)]
     rows = [{"row": name, "state": _state(entry)} for name, entry in zip(names, shown, strict=True)]
     means = [row | {"x": entry.mean} for row, entry in zip(rows, shown, strict=True)]
     dots = [

@@ -100,7 +100,11 @@ def _facts(decision: Decision, winner: Winner) -> list[Fact]:
     if winner.absolute and winner.absolute != winner.interval:
         facts.append(Fact("for other replicates too", span(winner.absolute)))
     facts.append(Fact("tied with", f"{len(decision.tie_set) - 1} others"))
-    return [*facts, Fact("confirmed on fresh replicates:", _confirmed(decision, winner))]
+    facts.append(Fact("confirmed on fresh replicates:", _confirmed(decision, winner)))
+    fresh = decision.confirmation
+    if fresh is not None and fresh.interval and winner.confirmed is not None:
+        facts.append(Fact("95 % interval of that", span(fresh.interval)))
+    return facts
 
 
 def _confirmed(decision: Decision, winner: Winner) -> str:
@@ -112,7 +116,7 @@ def _confirmed(decision: Decision, winner: Winner) -> str:
         return f"{fresh.n} of {fresh.planned} have ended"
     if winner.confirmed is None:
         return "not this one (see below)"
-    return f"{number(winner.confirmed)} (n = {fresh.n}{f', 95 % {span(fresh.interval)}' if fresh.interval else ''})"
+    return f"{number(winner.confirmed)} (n = {fresh.n})"
 
 
 def _honesty(evidence: Evidence, decision: Decision, winner: Winner) -> list[Line]:
