@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 
 MODES = ("max", "min")
 EPOCHS = ("last", "best")
-FIELDS = ("metric", "mode", "at", "replicate", "constraints", "baseline")
+FIELDS = ("metric", "mode", "at", "replicate", "constraints", "baseline", "confirm")
 
-_ASKED = frozenset({"constraints", "baseline"})
+_ASKED = frozenset({"constraints", "baseline", "confirm"})
+_MOST_FRESH = 1000
 _LIMIT = re.compile(r"\s*(?P<metric>[^<>=\s]+/[^<>=\s]+)\s*(?P<sign>>=|<=)\s*(?P<bound>[-+0-9.eE]+)\s*")
 
 
@@ -56,7 +57,8 @@ class Objective:
     ``metric`` is ``split/name``; without a ``mode`` nothing is ranked. ``at`` names the epoch whose value counts:
     the last one, or the best one of each trial. ``replicate`` is the key that repeats a configuration.
     ``constraints`` are limits on other metrics that a winner keeps to; ``baseline`` are the levels of the configuration
-    that the winner is compared with, else the first one of the plan.
+    that the winner is compared with, else the first one of the plan. ``confirm`` is on how many fresh replicates the
+    short list is run once all else has ended; 0 is on none.
     """
 
     metric: str = "val/objective"
@@ -65,6 +67,7 @@ class Objective:
     replicate: str | None = "seed"
     constraints: tuple[str, ...] = ()
     baseline: Mapping[str, Any] | None = None
+    confirm: int = 0
 
     @classmethod
     def parse(cls, given: Mapping[str, Any]) -> Objective:
@@ -97,7 +100,21 @@ class Objective:
             raise UserError(
                 "The baseline is no mapping.", next_step="Type objective.baseline={dropout: 0.5, l2: 0.001}"
             )
+        self._check_confirm()
         _ = self.limits
+
+    def _check_confirm(self) -> None:
+        if isinstance(self.confirm, bool) or not isinstance(self.confirm, int) or not 0 <= self.confirm <= _MOST_FRESH:
+            raise UserError(
+                f"objective.confirm={self.confirm} is no number of fresh replicates.",
+                next_step="Type objective.confirm=3 to confirm the short list on three, 0 for none.",
+            )
+        if self.confirm and (self.mode is None or not self.replicate):
+            lacks = "direction, so that nothing is ranked" if self.mode is None else "replicate that could be fresh"
+            raise UserError(
+                f"objective.confirm={self.confirm} cannot be met: the objective has no {lacks}.",
+                next_step="Type objective.mode=max (or min) and objective.replicate=<the key of the seed>.",
+            )
 
     @property
     def limits(self) -> tuple[Limit, ...]:

@@ -31,7 +31,9 @@ class Part:
     """One frozen part of the plan.
 
     ``form`` says how a shard gets the trial's task: ``rebuilt`` from the JSON here, or ``carried`` as one cloudpickle
-    whose sha256 is ``form_sha256``.
+    whose sha256 is ``form_sha256``. ``confirms`` is there in the one part that runs a short list on fresh replicates:
+    ``named``, the id of a trial of the configuration that was the pick; ``origins``, for each trial the id of the one
+    that it repeats; the key of the ``replicate``, and its value ``unsaid`` in trials that do not tell theirs.
     """
 
     number: int
@@ -40,6 +42,7 @@ class Part:
     trials: tuple[Trial, ...]
     form: str
     form_sha256: str
+    confirms: Mapping[str, Any] | None = None
 
     def configuration(self, trial: Trial) -> dict[str, Any]:
         """Return the whole task configuration of a trial, unresolved."""
@@ -64,6 +67,18 @@ class Plan:
     def part_of(self, trial: Trial) -> Part:
         """Return the part that planned a trial."""
         return next(part for part in self.parts if part.number == trial.part)
+
+    def origin(self, trial: Trial) -> Trial:
+        """Return the trial that a fresh replicate repeats; every other trial is its own."""
+        confirms = self.part_of(trial).confirms
+        if confirms is None:
+            return trial
+        return next(one for one in self.trials if one.id == confirms["origins"][trial.id])
+
+    @property
+    def confirmation(self) -> Part | None:
+        """The part that runs a short list on fresh replicates; a sweep has one at most."""
+        return next((part for part in self.parts if part.confirms is not None), None)
 
     @property
     def shards(self) -> list[int]:
@@ -129,6 +144,7 @@ def append_part(  # noqa: PLR0913 because a part is frozen with all of this
     form_sha256: str = "",
     first_shard: int = 1,
     at: int | None = None,
+    confirms: Mapping[str, Any] | None = None,
 ) -> Part | None:
     """Freeze trials as the next part of the plan and return it as it will be read.
 
@@ -137,6 +153,7 @@ def append_part(  # noqa: PLR0913 because a part is frozen with all of this
     shard_of = [first_shard + index for index, size in enumerate(sizes) for _ in range(size)]
     rows = [_row(trial, shard) for trial, shard in zip(trials, shard_of, strict=True)]
     body = {"base": base, "form": form, "form_sha256": form_sha256, "shards": list(sizes), "first_shard": first_shard}
+    body |= {} if confirms is None else {"confirms": confirms}
     number = append(log, Kind.PLAN, body, sweep=sweep, rows=rows, at=at)
     if not number:
         return None
@@ -151,7 +168,9 @@ def read_plan(log: Path, *, sweep: str, after: int = 0) -> Plan:
 def _part(entry: Entry) -> Part:
     body = entry.body
     trials = tuple(replace(_trial(row), part=entry.number) for row in entry.rows)
-    return Part(entry.number, entry.sha256, body["base"], trials, body["form"], body["form_sha256"])
+    return Part(
+        entry.number, entry.sha256, body["base"], trials, body["form"], body["form_sha256"], body.get("confirms")
+    )
 
 
 def _row(trial: Trial, shard: int) -> dict[str, Any]:

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hpc_sweep.analysis import cautions
+from hpc_sweep.analysis.confirmation import fresh_trials, of_the_design
+from hpc_sweep.analysis.design import conditional
 from hpc_sweep.analysis.front import elected
 from hpc_sweep.analysis.naming import runs
-from hpc_sweep.analysis.table import error_text, label
+from hpc_sweep.analysis.table import different_replicates, error_text, label
 from hpc_sweep.records import canonical
 from hpc_sweep.trial import Status
 
@@ -78,7 +80,7 @@ def _incomplete_grid(evidence: Evidence) -> str:
         absent = "; ".join(f"{len(numbers)} {status} ({runs(numbers)})" for status, numbers in sorted(groups.items()))
         sentences.append(f"{completed} of {planned} planned trials completed. Without a score: {absent}.")
     # A random design holds a tiny share of all combinations of its levels; calling that a hole would be noise.
-    if combinations / 2 <= configurations < combinations:
+    if combinations / 2 <= configurations < combinations and not conditional(evidence):
         sentences.append(f"The plan holds {configurations} of the {combinations} combinations of its levels.")
     return " ".join(sentences)
 
@@ -93,7 +95,9 @@ def _one_replicate(evidence: Evidence) -> str:
 
 
 def _ragged_replicates(evidence: Evidence) -> str:
-    counts = Counter(one.replicates for one in evidence.configurations if one.n)
+    fresh = fresh_trials(evidence)
+    counts = Counter(different_replicates(of_the_design(one, fresh)) for one in evidence.configurations)
+    del counts[0]
     if len(counts) < 2:  # noqa: PLR2004 because two different counts are ragged
         return ""
     told = ", ".join(f"{number} with {n}" for n, number in sorted(counts.items()))
@@ -111,8 +115,10 @@ def _identical_replicates(evidence: Evidence) -> str:
 
 def _best_epoch_selection(evidence: Evidence) -> str:
     metric = evidence.objective.metric
+    if evidence.objective.at != "best" or evidence.objective.mode is None:
+        return ""
     curves = [(one.value, curve) for one in evidence.scored if (curve := one.curve(metric))]
-    if evidence.objective.at != "best" or evidence.objective.mode is None or not curves:
+    if not curves:
         return ""
     gains = [abs(value - curve[-1]) for value, curve in curves]
     return (
@@ -182,7 +188,7 @@ def _duplicate_runs(evidence: Evidence) -> str:
     """Count the runs that repeat a configuration with a replicate that it already had."""
     cells: dict[tuple[int, str], list[Observation]] = {}
     for one in evidence.configurations:
-        for run in one.scored:
+        for run in one.scored if one.replicates < one.n else ():
             if run.trial.replicate is not None:
                 cells.setdefault((one.first, canonical(run.trial.replicate)), []).append(run)
     repeated = [found for found in cells.values() if len(found) > 1]
@@ -201,14 +207,20 @@ def _duplicate_runs(evidence: Evidence) -> str:
 
 def _missing_cells(evidence: Evidence) -> str:
     """Count the cells of the grid of levels and replicates that have no run at all."""
-    key = evidence.objective.replicate
-    labels = {canonical(one.trial.replicate) for one in evidence.observations if one.trial.replicate is not None}
+    key, fresh = evidence.objective.replicate, fresh_trials(evidence)
+    told = [one for one in evidence.observations if one.trial.replicate is not None and one.trial.id not in fresh]
+    labels = {canonical(one.trial.replicate) for one in told}
     combinations = math.prod(len(levels) for levels in evidence.space.levels.values())
     if key is None or len(labels) < 2 or combinations > 2 * len(evidence.configurations):  # noqa: PLR2004 one is no grid
         return ""
-    ran = {(one.first, canonical(run.trial.replicate)) for one in evidence.configurations for run in one.observations}
+    ran = {
+        (one.first, canonical(run.trial.replicate))
+        for one in evidence.configurations
+        for run in one.observations
+        if run.trial.id not in fresh
+    }
     missing = combinations * len(labels) - len(ran)
-    if not missing:
+    if not missing or conditional(evidence):
         return ""
     return (
         f"{missing} of the {combinations * len(labels)} cells of {combinations} combinations of levels and "

@@ -1,43 +1,54 @@
-"""What fresh replicates say about the configuration that was named before they ran (step S11)."""
+"""What fresh replicates say of the configuration that was named before they ran (step S11).
+
+Its fresh mean has no winner's curse: nobody chose it by these runs. All runs together are judged by the same rules as
+before, and may have another leader; that one's own fresh mean would be chosen by it, and is not quoted.
+"""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+import statistics
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from hpc_sweep.analysis.distributions import student_quantile
-from hpc_sweep.analysis.judge import Judgement, judge
-from hpc_sweep.errors import UserError
+from hpc_sweep.analysis.intervals import t95
+from hpc_sweep.records import canonical
+from hpc_sweep.space import configuration
+from hpc_sweep.trial import Status
 
 if TYPE_CHECKING:
-    from hpc_sweep.analysis.leader import Interval
-    from hpc_sweep.analysis.scores import Scores
+    from collections.abc import Mapping, Sequence
 
-MOST_CONFIRMED = 4  # configurations of the short list that get fresh replicates
+    from hpc_sweep.analysis.judge import Judgement
+    from hpc_sweep.analysis.standing import Standing
+    from hpc_sweep.analysis.table import Configuration, Evidence, Observation
+
+MOST_CONFIRMED = 4
+"""How many configurations of the short list get fresh replicates at most."""
+
+_ENDED = frozenset({Status.COMPLETED, Status.DIVERGED, Status.PRUNED, Status.FAILED})
 
 
 @dataclass(frozen=True)
 class Confirmation:
-    """The fresh score of the configuration ``named`` before, and the judgement of all runs together.
+    """The fresh runs of the configuration that was named before, in the metric's own units.
 
-    ``mean`` over its ``n`` fresh replicates, in units of the score, has no winner's curse; ``interval``: 95 %, None for
-    one replicate. ``judgement``: all runs, old and fresh, by the same rules. Where it has another leader, that one's
-    fresh mean must not be quoted as unbiased, for it was chosen by it; its ``shrunk`` score may.
+    ``trials`` are those that count, ``n`` of ``planned``; ``over``: none of them is still to come. ``interval``: 95 %,
+    for other replicates too; its noise is the variance between all replicates of each configuration, pooled over those
+    that did not collapse, with one degree of freedom less than there are different replicates, because these shift all
+    configurations alike. None where no configuration was repeated. ``others`` is how many configurations beside the
+    named one had fresh replicates.
     """
 
-    named: int
-    mean: float
-    interval: Interval | None
+    configuration: Mapping[str, Any]
+    trials: list[int]
+    planned: int
     n: int
-    judgement: Judgement
-
-    @property
-    def still_leads(self) -> bool:
-        """Whether the configuration that was named leads with all runs, too."""
-        return self.judgement.leader == self.named
+    over: bool
+    mean: float | None
+    sd: float | None
+    interval: tuple[float, float] | None
+    others: int
 
 
 def to_confirm(judgement: Judgement) -> tuple[int, ...]:
@@ -46,42 +57,52 @@ def to_confirm(judgement: Judgement) -> tuple[int, ...]:
     return (judgement.pick, *others[: MOST_CONFIRMED - 1])
 
 
-def confirmed(scores: Scores, fresh: Scores, named: int, rule: str = "leader") -> Confirmation:
-    """Return what fresh runs say of the configuration that was named before, and judge all runs by the same rules.
-
-    ``fresh`` has the configurations of ``scores`` and runs with replicates that ``scores`` has not. Raises UserError
-    for replicates that took part in the choice, and where the configuration that was named has no fresh score.
-    """
-    used = {label for _, label, _ in scores.values if label is not None}
-    stale = sorted({str(label) for _, label, _ in fresh.values if label in used})
-    if stale:
-        raise UserError(
-            f"Replicate {stale[0]} took part in choosing the leader, so it cannot confirm it.",
-            next_step="Confirm on replicates that the sweep has not used.",
-        )
-    values = np.array([score for index, _, score in fresh.values if index == named and not math.isnan(score)])
-    if not values.size:
-        raise UserError(f"Configuration {named} was named, but none of its fresh runs has a score.")
-    return Confirmation(
-        named, float(values.mean()), _interval(values), len(values), judge(_joined(scores, fresh), rule)
-    )
-
-
-def _interval(values: np.ndarray) -> Interval | None:
-    """Return Student's 95 % interval of a mean; the shifts of the replicates are part of its noise."""
-    if len(values) == 1 or not np.all(np.isfinite(values)):
+def confirmation(evidence: Evidence, stand: Standing | None) -> Confirmation | None:
+    """Return what the fresh runs say of the configuration that they were planned for; None where there are none."""
+    part = evidence.ledger.plan.confirmation
+    if part is None or part.confirms is None:
         return None
-    half = float(student_quantile(0.975, len(values) - 1) * values.std(ddof=1)) / math.sqrt(len(values))
-    return float(values.mean()) - half, float(values.mean()) + half
-
-
-def _joined(scores: Scores, fresh: Scores) -> Scores:
-    """Return all runs; what only one of the two recorded about them is left out."""
-    both = scores.items is not None and fresh.items is not None
-    known = scores.outputs is not None and fresh.outputs is not None
-    return replace(
-        scores,
-        values=[*scores.values, *fresh.values],
-        items=[*(scores.items or ()), *(fresh.items or ())] if both else None,
-        outputs=[*(scores.outputs or ()), *(fresh.outputs or ())] if known else None,
+    origins = part.confirms["origins"]
+    params = {trial.id: configuration(trial.params) for trial in evidence.ledger.plan.trials}
+    named = params[part.confirms["named"]]
+    one = next(one for one in evidence.configurations if configuration(one.params) == named)
+    runs = [run for run in one.observations if run.trial.id in origins]
+    scored = [run for run in runs if run.scored]
+    values = [run.value for run in scored]
+    return Confirmation(
+        configuration=one.params,
+        trials=[run.trial.number for run in scored],
+        planned=len(runs),
+        n=len(scored),
+        over=all(run.status in _ENDED for run in runs),
+        mean=math.fsum(values) / len(values) if values else None,
+        sd=statistics.stdev(values) if len(values) > 1 else None,
+        interval=_interval(values, evidence, stand) if values and stand else None,
+        others=len({params[fresh] for fresh in origins}) - 1,
     )
+
+
+def fresh_trials(evidence: Evidence) -> frozenset[str]:
+    """Return the ids of the trials that were planned to confirm, and so are no part of the design."""
+    part = evidence.ledger.plan.confirmation
+    return frozenset() if part is None else frozenset(trial.id for trial in part.trials)
+
+
+def of_the_design(one: Configuration, fresh: frozenset[str]) -> list[Observation]:
+    """Return the scored runs of a configuration without those that confirm."""
+    return [run for run in one.scored if run.trial.id not in fresh]
+
+
+def _interval(values: Sequence[float], evidence: Evidence, stand: Standing) -> tuple[float, float] | None:
+    collapsed = set(stand.judgement.collapsed)
+    kept = [one for index, one in enumerate(stand.scoring.configurations) if index not in collapsed]
+    df = sum(one.n - 1 for one in kept)
+    labels = {canonical(run.trial.replicate) for one in kept for run in one.scored}
+    if not df or len(labels) == 1:
+        return None
+    mean = math.fsum(values) / len(values)
+    noise = math.fsum(one.squares for one in kept) / df
+    half = t95(min(df, len(labels) - 1)) * math.sqrt(noise / len(values))
+    if evidence.evaluation.proportion:
+        return max(mean - half, 0.0), min(mean + half, 1.0)
+    return mean - half, mean + half

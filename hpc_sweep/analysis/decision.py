@@ -16,12 +16,14 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from hpc_sweep.analysis.alarms import Alarm, alarms
+from hpc_sweep.analysis.confirmation import Confirmation, confirmation
 from hpc_sweep.analysis.deductions import Deduction, deductions
 from hpc_sweep.analysis.front import front
 from hpc_sweep.analysis.proof import proof
 from hpc_sweep.analysis.scoring import scoring
 from hpc_sweep.analysis.standing import rule_words, standing
 from hpc_sweep.analysis.table import Evidence
+from hpc_sweep.space import configuration
 from hpc_sweep.trial import Status
 
 if TYPE_CHECKING:
@@ -123,6 +125,7 @@ class Decision:
     evidence: Mapping[str, Any] = field(default_factory=dict)
     front: tuple[Mapping[str, Any], ...] = ()
     choice: Choice | None = None
+    confirmation: Confirmation | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return the fields as they are recorded."""
@@ -131,7 +134,7 @@ class Decision:
     @classmethod
     def parse(cls, given: Mapping[str, Any]) -> Decision:
         """Return the decision that `as_json` recorded."""
-        winner, choice = given["winner"], given.get("choice")
+        winner, choice, fresh = given["winner"], given.get("choice"), given.get("confirmation")
         parsed = {
             "verdict": Verdict(given["verdict"]),
             "winner": None if winner is None else Winner(**_with_spans(winner, "interval", "absolute", "bracket")),
@@ -141,6 +144,7 @@ class Decision:
             "deductions": tuple(Deduction(**one) for one in given["deductions"]),
             "front": tuple(given["front"]),
             "choice": None if choice is None else Choice(**choice),
+            "confirmation": None if fresh is None else Confirmation(**_with_spans(fresh, "interval")),
         }
         return cls(**{**given, **parsed})
 
@@ -155,13 +159,14 @@ def decide_evidence(evidence: Evidence) -> Decision:
     scored = scoring(evidence)
     stand = standing(scored) if scored else None
     board = _leaderboard(evidence, stand, scored)
+    fresh = confirmation(evidence, stand)
     return Decision(
         schema=SCHEMA,
         inputs=dict(evidence.ledger.inputs),
         objective=evidence.objective.as_json(),
         verdict=Verdict(stand.verdict[0]) if stand else Verdict.CANNOT_TELL,
         rule=rule_words(stand, evidence.objective) if stand else _nothing_ranked(evidence),
-        winner=_winner(board[0], stand) if stand else None,
+        winner=_winner(board[0], stand, fresh) if stand else None,
         tie_set=tuple(_tie(entry) for entry in board if entry.tied),
         leaderboard=board,
         alarms=alarms(evidence, stand),
@@ -169,6 +174,7 @@ def decide_evidence(evidence: Evidence) -> Decision:
         coverage=_coverage(evidence),
         evidence=proof(stand) if stand else {},
         front=front(evidence),
+        confirmation=fresh,
     )
 
 
@@ -232,8 +238,12 @@ def _unscored(one: Configuration) -> dict[str, list[int]]:
     return found
 
 
-def _winner(entry: Entry, stand: Standing) -> Winner:
+def _winner(entry: Entry, stand: Standing, fresh: Confirmation | None) -> Winner:
+    """Return the pick; only the fresh mean of a configuration that was named before is quoted, once it is whole."""
     assert entry.mean is not None
+    named = (
+        fresh is not None and fresh.over and configuration(fresh.configuration) == configuration(entry.configuration)
+    )
     own = stand.pick.index == stand.judgement.leader
     return Winner(
         configuration=entry.configuration,
@@ -243,6 +253,7 @@ def _winner(entry: Entry, stand: Standing) -> Winner:
         sd=entry.sd,
         interval=entry.interval,
         shrunk=entry.shrunk,
+        confirmed=fresh.mean if fresh is not None and named else None,
         absolute=stand.span(stand.judgement.absolute) if own and entry.interval else None,
         bracket=stand.span(stand.judgement.bracket) if own else None,
     )

@@ -42,24 +42,30 @@ class Interaction:
 def interactions(scores: Scores) -> list[Interaction]:
     """Return the test of every pair of hyperparameters, corrected for their number (Holm 1979).
 
-    Hyperparameters with many numbers are divided into classes.
-
-    The noise is that between replicates; with one replicate it is what levels and pairs of levels leave. Empty where
-    nothing is known of it, and for tables too large to be fitted at once.
+    The noise is that between replicates; with one replicate it is what levels and pairs of levels leave. Pairs with a
+    hyperparameter of many numbers are not tested: it is divided into classes, and what its values do within a class
+    would look like an interaction. For the same reason the noise of the other pairs is then at least what the model
+    leaves. Empty where nothing is known of the noise, and for tables too large to be fitted at once.
     """
     cells = tabulate(scores)
     fit = align(cells, cells.usable)
     places = np.flatnonzero(cells.usable)
-    factorial = Factorial.of([scores.configurations[place] for place in places.tolist()]).grouped()
+    levels = Factorial.of([scores.configurations[place] for place in places.tolist()])
+    drawn = {k for k in range(len(levels.names)) if levels.continuous(k)}
+    factorial = levels.grouped()
     kept = [k for k, levels in enumerate(factorial.levels) if len(levels) <= MOST_LEVELS]
     blocks = [_dummies(factorial.codes[:, k]) for k in kept]
-    pairs = {(a, b): _products(blocks[a], blocks[b]) for a, b in combinations(range(len(kept)), 2)}
+    plain = [at for at, k in enumerate(kept) if k not in drawn]
+    pairs = {(a, b): _products(blocks[a], blocks[b]) for a, b in combinations(plain, 2)}
     width = 1 + sum(block.shape[1] for block in (*blocks, *pairs.values()))
     if not pairs or len(places) > MOST_CONFIGURATIONS or width > MOST_COLUMNS:
         return []
     means, weight = fit.mean[places], fit.runs[places].astype(float)
     full = _squares_left(means, weight, [*blocks, *pairs.values()])
     noise, df = (fit.pooled, fit.total_df) if fit.total_df > 0 else _left_over(full, len(places))
+    if drawn:
+        left = _left_over(full, len(places))
+        noise, df = max((noise, df), left) if left[1] > 0 else (math.nan, 0.0)
     if not (df > 0 and noise > 0):
         return []
     names = [factorial.names[k] for k in kept]

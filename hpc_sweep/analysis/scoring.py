@@ -83,7 +83,7 @@ def scoring(evidence: Evidence) -> Scoring | None:
     allowed = [one for one in scored if one.first not in excluded]
     steady = [one for one in allowed if not _diverged(one)]
     kept = steady or allowed
-    excluded |= {one.first: _divergence(one) for one in allowed if one not in kept}
+    excluded |= {one.first: _divergence(one) for one in allowed if steady and _diverged(one)}
     if not kept:
         return None
     rows = [(index, one) for index, configuration in enumerate(kept) for one in configuration.scored]

@@ -27,19 +27,11 @@ def stability(evidence: Evidence) -> Iterator[Deduction]:
     for name, levels in evidence.space.levels.items():
         if name.rpartition(".")[2] not in RATES or len(levels) < 2:  # noqa: PLR2004 because one level compares to none
             continue
-        groups = {
-            canonical(level): [
-                one
-                for one in evidence.configurations
-                if name in one.params and canonical(one.params[name]) == canonical(level)
-            ]
-            for level in levels
-        }
-        rough = {
-            level: _roughness(groups[canonical(level)], evidence.objective.metric)
-            for level in levels
-            if canonical(level) in groups
-        }
+        groups: dict[str, list[Configuration]] = {canonical(level): [] for level in levels}
+        for one in evidence.configurations:
+            if name in one.params:
+                groups[canonical(one.params[name])].append(one)
+        rough = {level: _roughness(groups[canonical(level)], evidence.objective.metric) for level in levels}
         usable = {level: values for level, values in rough.items() if len(values) >= _FEWEST}
         diverged = {level: _diverged(groups[canonical(level)]) for level in levels}
         if len(usable) > 1 and np.ptp(np.concatenate(list(usable.values()))) > 0:
@@ -71,11 +63,15 @@ def _roughness(configurations: Sequence[Configuration], metric: str) -> list[flo
     found = []
     for one in configurations:
         curves = [curve for run in one.scored if len(curve := run.curve(metric)) >= _FEWEST_EPOCHS]
-        jumps = [np.diff(np.asarray(curve)[len(curve) // 2 - 1 :], n=2) for curve in curves]
+        jumps = [_second_differences(np.asarray(curve[len(curve) // 2 - 1 :])) for curve in curves]
         values = np.concatenate(jumps) if jumps else np.zeros(0)
         if values.size and np.isfinite(values).all():
             found.append(math.sqrt(float(np.mean(values**2)) / 6))  # a second difference has 6 times the variance
     return found
+
+
+def _second_differences(values: np.ndarray) -> np.ndarray:
+    return np.asarray(values[2:] - 2 * values[1:-1] + values[:-2])
 
 
 def _diverged(configurations: Sequence[Configuration]) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from hpc_sweep.analysis.intervals import t95, wilson
@@ -48,7 +49,17 @@ class Standing:
     judgement: Judgement
     scoring: Scoring
 
-    @property
+    @cached_property
+    def tied(self) -> frozenset[int]:
+        """The configurations of the tie set."""
+        return frozenset(self.judgement.tie_set)
+
+    @cached_property
+    def short(self) -> frozenset[int]:
+        """The configurations of the short list."""
+        return frozenset(self.judgement.short_list)
+
+    @cached_property
     def silent(self) -> bool:
         """Whether all replicates of every configuration gave the same score, but for rounding."""
         scores = [abs(score) for score in self.judgement.scores if math.isfinite(score)]
@@ -139,8 +150,8 @@ def _place(base: Standing, index: int) -> Place:
         interval=base.span(_interval(base, index)),
         difference=None if collapsed else judgement.shrunk - shrunk,
         replicates=judgement.runs[index],
-        tied=index in judgement.tie_set,
-        short=index in judgement.short_list,
+        tied=index in base.tied,
+        short=index in base.short,
         collapsed=collapsed,
     )
 

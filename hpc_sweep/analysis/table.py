@@ -9,8 +9,11 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from dataclasses import dataclass
+import sys
+from collections import Counter
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +24,7 @@ from hpc_sweep.space import Space, configuration, is_number
 from hpc_sweep.trial import Status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from hpc_sweep.ledger import Ledger, Row
     from hpc_sweep.objective import Objective
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 
 HEAD = ("number", "id", "status", "shard", "attempt")
 TAIL = ("epochs", "seconds", "device", "error")
+_LARGEST = sys.float_info.max
 PROPORTIONS = ("accuracy", "acc", "error", "error_rate")
 """Metrics that are a share of the evaluation examples, by the last part of their name."""
 
@@ -88,8 +92,7 @@ class Configuration:
     @cached_property
     def replicates(self) -> int:
         """How many different replicates count; runs of the same one again are no further replicate."""
-        labels = [canonical(one.trial.replicate) for one in self.scored if one.trial.replicate is not None]
-        return self.n - len(labels) + len(set(labels))
+        return different_replicates(self.scored)
 
     @cached_property
     def mean(self) -> float:
@@ -141,7 +144,7 @@ class Evidence:
     def of(cls, ledger: Ledger, objective: Objective | None = None, space: Space | None = None) -> Evidence:
         """Read a ledger by its own objective and planned space, unless others are given."""
         objective = objective or ledger.identity.objective
-        rows = sorted(ledger.rows, key=lambda row: row.trial.number)
+        rows = sorted(_told(ledger), key=lambda row: row.trial.number)
         order = _swept_order([row.trial for row in rows])
         levels = (space or Space.of(row.trial for row in rows)).levels
         space = Space(
@@ -171,16 +174,22 @@ class LevelMean:
     high: float
 
 
+def different_replicates(runs: Sequence[Observation]) -> int:
+    """Count the different replicates of some runs; one that tells none is one of its own."""
+    labels = [canonical(one.trial.replicate) for one in runs if one.trial.replicate is not None]
+    return len(runs) - len(labels) + len(set(labels))
+
+
 def metrics_at(result: Mapping[str, Any], objective: Objective) -> dict[str, float]:
     """Return every metric at the epoch that counts; one without a curve has a single value, and that is it."""
-    curves = {name: _numbers(curve) for name, curve in result.get("curves", {}).items()}
-    last = {name: curve[-1] for name, curve in curves.items() if curve}
+    curves = result.get("curves", {})
+    last = {name: _number(curve[-1]) for name, curve in curves.items() if curve}
     last |= {name: _number(value) for name, value in result.get("metrics", {}).items()}
-    own = curves.get(objective.metric, [])
-    if objective.at == "last" or not own:
+    own = [] if objective.at == "last" else _numbers(curves.get(objective.metric, ()))
+    if not own:
         return last
     index = objective.epoch(own)
-    return last | {name: curve[index] for name, curve in curves.items() if index < len(curve)}
+    return last | {name: _number(curve[index]) for name, curve in curves.items() if index < len(curve)}
 
 
 def level_means(evidence: Evidence, name: str) -> list[LevelMean]:
@@ -193,12 +202,11 @@ def level_means(evidence: Evidence, name: str) -> list[LevelMean]:
     return [LevelMean(level, len(m), math.fsum(m) / len(m), min(m), max(m)) for level, m in found]
 
 
-def trials_table(ledger: Ledger) -> pd.DataFrame:
+def trials_table(evidence: Evidence) -> pd.DataFrame:
     """Return one row for each planned trial, in the columns of `merged/trials.csv`.
 
     Cells keep their Python types; what a trial does not have is `pandas.NA`, so that a level that is null stays None.
     """
-    evidence = Evidence.of(ledger)
     params = list(evidence.space.levels)
     metrics = _metric_names(evidence)
     taken = {*HEAD, *TAIL, *metrics}
@@ -212,22 +220,27 @@ def trials_table(ledger: Ledger) -> pd.DataFrame:
             *(one.metrics.get(name, pd.NA) for name in metrics),
             *_tail(row),
         ]
-        for one, row in zip(evidence.observations, sorted(ledger.rows, key=lambda r: r.trial.number), strict=True)
+        for one, row in zip(
+            evidence.observations, sorted(evidence.ledger.rows, key=lambda r: r.trial.number), strict=True
+        )
     ]
     return pd.DataFrame(rows, columns=columns, dtype=object)
 
 
-def curves_table(ledger: Ledger) -> pd.DataFrame:
-    """Return one row for each trial with an outcome and each of its epochs, counted from 1."""
-    observations = Evidence.of(ledger).observations
-    curves = [(one, {name: one.curve(name) for name in one.result.get("curves", {})}) for one in observations]
-    metrics = sorted({name for _, named in curves for name in named})
-    rows = [
-        [one.trial.number, one.trial.id, epoch + 1, *(_at(named.get(name, []), epoch) for name in metrics)]
-        for one, named in curves
-        for epoch in range(max(map(len, named.values()), default=0))
-    ]
-    return pd.DataFrame(rows, columns=["number", "id", "epoch", *metrics], dtype=object)
+def curve_rows(evidence: Evidence) -> tuple[list[str], Iterator[list[Any]]]:
+    """Return the columns of `merged/curves.csv`, and one row for each trial with an outcome and each of its epochs.
+
+    Epochs count from 1; the rows come one by one, because there may be millions of them.
+    """
+    metrics = sorted({name for one in evidence.observations for name in one.result.get("curves", {})})
+    return ["number", "id", "epoch", *metrics], _curve_rows(evidence.observations, metrics)
+
+
+def _curve_rows(observations: Iterable[Observation], metrics: Sequence[str]) -> Iterator[list[Any]]:
+    for one in observations:
+        curves = [one.curve(name) for name in metrics]
+        for epoch, values in enumerate(itertools.zip_longest(*curves, fillvalue=math.nan), start=1):
+            yield [one.trial.number, one.trial.id, epoch, *values]
 
 
 def level_text(value: object) -> str:
@@ -246,12 +259,35 @@ def label(params: Mapping[str, Any]) -> str:
     return ", ".join(f"{name}={level_text(value)}" for name, value in params.items()) or "the only configuration"
 
 
+def short_names(names: Iterable[str]) -> dict[str, str]:
+    """Return hyperparameters by the last part of their dotted names, where that is unique.
+
+    >>> short_names(["optimizer.lr", "model.dropout", "encoder.size", "decoder.size"])["optimizer.lr"]
+    'lr'
+    """
+    last = {name: name.rpartition(".")[2] for name in names}
+    counts = Counter(last.values())
+    return {name: short if short and counts[short] == 1 else name for name, short in last.items()}
+
+
 def error_text(row: Row) -> str:
     """Return why a trial failed or diverged, empty for every other status."""
     if row.status is Status.FAILED and row.failure:
         error = row.failure.get("error") or {}
         return f"{error.get('reason', 'unknown')}: {error.get('text', '')}"
     return str((row.result or {}).get("note", "")) if row.status is Status.DIVERGED else ""
+
+
+def _told(ledger: Ledger) -> Iterable[Row]:
+    """Return the rows with the replicate that their trials do not tell, once others have another one."""
+    part = ledger.plan.confirmation
+    unsaid = part.confirms["unsaid"] if part is not None and part.confirms is not None else None
+    if unsaid is None:
+        return ledger.rows
+    return [
+        replace(row, trial=replace(row.trial, replicate=unsaid)) if row.trial.replicate is None else row
+        for row in ledger.rows
+    ]
 
 
 def _observe(row: Row, objective: Objective) -> Observation:
@@ -317,11 +353,9 @@ def _or_missing(value: object) -> object:
     return pd.NA if value is None else value
 
 
-def _at(curve: Sequence[float], epoch: int) -> float:
-    return curve[epoch] if epoch < len(curve) else math.nan
-
-
 def _number(value: object) -> float:
+    if type(value) is float:  # nearly always; NaN is in no range
+        return value if -_LARGEST <= value <= _LARGEST else math.nan
     return float(value) if isinstance(value, (int, float)) and is_number(value) else math.nan
 
 

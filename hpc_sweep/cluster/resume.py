@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from hpc_sweep import ledger, records
+from hpc_sweep.cluster import confirming, local, margin, owed, slurm, states
 from hpc_sweep.cluster import intent as intents
-from hpc_sweep.cluster import local, margin, owed, slurm, states
 from hpc_sweep.cluster.reasons import command
 from hpc_sweep.cluster.submission import Submitter
 from hpc_sweep.errors import CorruptRecordError, SchedulerError, UserError
@@ -43,6 +43,8 @@ def resume(sweep: paths.Sweep, *, again: bool = False, allow_code_change: bool =
         template = replace(template, roots=())
     if template.executor == "local":
         return _here(sweep, sweep_id, template, again)
+    confirming.extend(sweep, template.parameters)
+    state = ledger.read_ledger(sweep, known=state)
     sent = Submitter(sweep, sweep_id, margin.measured(template, sweep, state)).submit(
         lambda _: owed.shards(ledger.read_ledger(sweep, known=state), again=again)
     )
@@ -72,10 +74,13 @@ def cancel(sweep: paths.Sweep) -> str:
 def _here(sweep: paths.Sweep, sweep_id: str, template: Intent, again: bool) -> Resumed:
     state = ledger.read_ledger(sweep, over=states.over(sweep))
     shards = local.idle(sweep, owed.shards(state, again=again))
-    if not shards:
+    if shards:
+        local.run(sweep, sweep_id, template, shards, trials=owed.trials_owed(state, shards))
+    fresh = confirming.run_here(sweep, template)
+    if not (shards or fresh):
         return Resumed("Nothing is left to train.", over=True)
-    local.run(sweep, sweep_id, template, shards, trials=owed.trials_owed(state, shards))
-    return Resumed(f"Ran {len(shards)} shards here.", over=True)
+    told = f" Ran {fresh} trials to confirm the short list." if fresh else ""
+    return Resumed(f"Ran {len(shards)} shards here.{told}", over=True)
 
 
 def _template(sweep: paths.Sweep, sweep_id: str) -> Intent:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpc_sweep import ledger, paths
-from hpc_sweep.cluster import admission, margin, owed, slurm, states
+from hpc_sweep.cluster import admission, confirming, margin, owed, slurm, states
 from hpc_sweep.cluster import intent as intents
 from hpc_sweep.cluster.reasons import command
 from hpc_sweep.cluster.submission import Submitter, live_arrays
@@ -53,7 +53,7 @@ def _run(sweep: paths.Sweep, number: int) -> int:
         _say(refusal)
         return 0
     _patiently(lambda: _wait_for_endings(sweep, sweep_id))
-    collected = _collect(sweep)
+    collected = _collect(sweep, intent)
     rounds = (intent.parameters.get("steward") or {}).get("max_rounds", MAX_ROUNDS)
     if intent.round >= rounds:
         _say(f"{rounds} rounds are spent. Type {command('resume', sweep.root)} to go on.")
@@ -62,10 +62,14 @@ def _run(sweep: paths.Sweep, number: int) -> int:
     return 0 if collected else 1
 
 
-def _collect(sweep: paths.Sweep) -> bool:
-    """Merge and report; whatever goes wrong with a report is told, and must not keep what is owed from running."""
+def _collect(sweep: paths.Sweep, intent: Intent) -> bool:
+    """Merge, report, and plan what the decision asks to confirm.
+
+    Whatever goes wrong with it is told, and must not keep what is owed from running.
+    """
     try:
         collect(sweep, over=states.over(sweep))
+        confirming.extend(sweep, intent.parameters)
     except Exception:  # noqa: BLE001 because the next round matters more than a picture
         traceback.print_exc()
         return False

@@ -54,7 +54,13 @@ class Recording:
     def collect(self) -> None:
         """Merge, decide and report."""
         if self._id:
-            log.info("%s", summary(self._sweep, collect(self._sweep, over=[1])))
+            decision = collect(self._sweep, over=[1])
+            log.info("%s", summary(self._sweep, decision))
+            if decision.objective.get("confirm"):
+                log.warning(
+                    "hydra/launcher=basic does not confirm. Type the same command with %s",
+                    f"hydra/launcher=sharded_local hydra.sweep.dir={self._sweep.root}",
+                )
 
     def _own(self, job: Composed, settings: Settings) -> str:
         swept = {*job.trial.params, settings.objective.replicate or ""}

@@ -21,6 +21,7 @@ from omegaconf import OmegaConf, open_dict, read_write
 from omegaconf.basecontainer import BaseContainer
 
 from hpc_sweep import ledger, records, tasks
+from hpc_sweep.compose.fresh import on_replicate
 from hpc_sweep.compose.trials import task_of
 from hpc_sweep.errors import CorruptRecordError, SweepError, UserError
 from hpc_sweep.identity import plain, resolved, trial_id
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from hpc_sweep.compose.settings import Settings
     from hpc_sweep.compose.trials import Composed
     from hpc_sweep.plan import Part, Plan
-    from hpc_sweep.runtime.alone import Train
     from hpc_sweep.runtime.worker import TrainAll
     from hpc_sweep.training.listener import Listener
     from hpc_sweep.trial import Context, Trial
@@ -79,8 +79,16 @@ def carry(
 
 def loader(sweep: paths.Sweep, plan: Plan, stack_size: int | str) -> TrainAll:
     """Return what trains the trials of a plan: our own in stacks, carried ones one by one; called in the worker."""
-    carried: dict[int, TrainAll] = {}
+    carried: dict[int, Callable[[Trial, Trial, Part], Result]] = {}
     data = ledger.read_identity(sweep).data
+
+    def train_carried(trial: Trial, context: Context) -> Result:
+        del context
+        origin = plan.origin(trial)
+        home = plan.part_of(origin)
+        if home.number not in carried:
+            carried[home.number] = _carried(sweep, home)
+        return carried[home.number](trial, origin, plan.part_of(trial))
 
     def train_all(
         trials: Sequence[tuple[Trial, Context]], listener: Listener, earlier: Sequence[Mapping[str, Any]]
@@ -94,10 +102,8 @@ def loader(sweep: paths.Sweep, plan: Plan, stack_size: int | str) -> TrainAll:
             if part.form == REBUILT:
                 composed = [(configuration(part, trial), context) for trial, context in some]
                 _train_on_known_data(composed, listening, data, stack_size, earlier)
-                continue
-            if part.number not in carried:
-                carried[part.number] = one_by_one(_carried(sweep, part))
-            carried[part.number](some, listening, earlier)
+            else:
+                one_by_one(train_carried)(some, listening, earlier)
 
     return train_all
 
@@ -166,15 +172,17 @@ def result_of(value: object) -> Result:
     return Result(outcome, finite, note=note, value=plain(_python(value)))
 
 
-def _carried(sweep: paths.Sweep, part: Part) -> Train:
+def _carried(sweep: paths.Sweep, part: Part) -> Callable[[Trial, Trial, Part], Result]:
     form = _unpickle(sweep, part)
     setup_globals()
     Singleton.set_state(form["singletons"])
     exclude, volatile = form["identity"]
 
-    def train(trial: Trial, context: Context) -> Result:
-        del context  # a foreign task function asks `hpc_sweep.runtime.context.current()` for it
-        config = form["configs"][trial.id]
+    # A foreign task function asks `hpc_sweep.runtime.context.current()` for its context.
+    def train(trial: Trial, origin: Trial, planned: Part) -> Result:
+        config = form["configs"][origin.id]
+        if planned.confirms is not None:
+            config = on_replicate(config, planned.confirms["replicate"], trial)
         if trial_id(resolved(task_of(config), volatile), exclude) != trial.id:
             raise CorruptRecordError("The carried configuration is not the planned one.", where=f"Trial {trial.number}")
         _follow_move(config, sweep)

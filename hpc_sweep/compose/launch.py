@@ -13,12 +13,12 @@ from omegaconf import OmegaConf
 from rich.progress import track
 
 from hpc_sweep import ledger, tasks
+from hpc_sweep.cluster import confirming, local, owed, script, states, submission
 from hpc_sweep.cluster import intent as intents
-from hpc_sweep.cluster import local, owed, script, states, submission
 from hpc_sweep.cluster.intent import Intent
 from hpc_sweep.cluster.reasons import command
 from hpc_sweep.cluster.submission import Submitter
-from hpc_sweep.compose import form, ownership, provenance, returns, snapshot
+from hpc_sweep.compose import form, fresh, ownership, provenance, returns, snapshot
 from hpc_sweep.compose.exits import note_failure
 from hpc_sweep.compose.settings import Settings, shipped
 from hpc_sweep.compose.trials import Composed, compose_job, fixed_keys, identify, with_changes, with_levels
@@ -72,6 +72,7 @@ def launch(session: Session, overrides: Sequence[Sequence[str]], first_job: int)
     configure_log(session.config.hydra.hydra_logging, session.config.hydra.verbose)
     batch = _compose(session, overrides, first_job)
     settings = Settings.read(batch[0].task, session.parameters)
+    fresh.refuse_unconfirmable(batch[0], settings, session.config, session.parameters)
     if session.parameters.get("dry_run"):
         print(_preview(session, batch))  # noqa: T201 because the preview is what was asked for
         return []
@@ -181,7 +182,9 @@ def _execute(session: Session, batch: Sequence[Composed]) -> bool:
         shards = local.idle(sweep, owed.shards(state, among=among))
         if shards:
             local.run(sweep, session.sweep_id, template, shards, trials=owed.trials_owed(state, shards))
+        confirming.run_here(sweep, template)
         return True
+    among |= confirming.shards(sweep, template.parameters)
     sent = Submitter(sweep, session.sweep_id, template).submit(
         lambda _: owed.shards(ledger.read_ledger(sweep, known=state), among=among)
     )

@@ -157,7 +157,8 @@ def front(decision: Decision, pictures: Mapping[str, Picture]) -> list[Block]:
 
 def _row(entry: Entry, names: Sequence[str]) -> tuple[Cell, ...]:
     levels = [_level(entry.configuration[name]) if name in entry.configuration else words("") for name in names]
-    listed = ", ".join(map(str, entry.trials[:_LEVELS])) + ("…" if len(entry.trials) > _LEVELS else "")
+    ranges = _ranges(entry.trials)
+    listed = ", ".join(ranges[:_LEVELS]) + ("…" if len(ranges) > _LEVELS else "")
     assert entry.rank is not None
     return (
         figure(entry.rank, str(entry.rank)),
@@ -171,6 +172,21 @@ def _row(entry: Entry, names: Sequence[str]) -> tuple[Cell, ...]:
         figure(entry.difference),
         words(_state(entry)),
     )
+
+
+def _ranges(numbers: Sequence[int]) -> list[str]:
+    """Return ascending numbers with those that follow each other in one.
+
+    >>> _ranges([1, 2, 3, 7, 9, 10])
+    ['1-3', '7', '9-10']
+    """
+    found: list[list[int]] = []
+    for one in numbers:
+        if found and one == found[-1][-1] + 1:
+            found[-1].append(one)
+        else:
+            found.append([one])
+    return [str(group[0]) if len(group) == 1 else f"{group[0]}-{group[-1]}" for group in found]
 
 
 def _state(entry: Entry) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import altair as alt
 
 from hpc_sweep.analysis.naming import runs
-from hpc_sweep.analysis.table import label, level_means, level_text
+from hpc_sweep.analysis.table import label, level_means, level_text, short_names
 from hpc_sweep.records import canonical
 from hpc_sweep.report import heat, scatter, strands
 from hpc_sweep.report.confusion import confusion_change, confusion_matrix
@@ -141,7 +141,11 @@ def _panel(evidence: Evidence, name: str, shown: Sequence[Observation], picked: 
         tip("x:N", name),
         tip("y:Q", evidence.objective.metric, ".4g"),
     ]
-    layers = [alt.Chart(data(dots)).mark_circle(size=46, color=BASE, opacity=0.45).encode(x=x, y=y, tooltip=tooltip)]
+    layers = [
+        alt.Chart(data(dots))
+        .mark_circle(size=46, color=BASE, opacity=1, fillOpacity=0.45)
+        .encode(x=x, y=y, tooltip=tooltip)
+    ]
     if axis_kind(levels) != "nominal":
         layers.append(alt.Chart(data(means)).mark_line(color=INK, strokeWidth=2).encode(x=x, y=y, order="order:Q"))
     diamonds = alt.Chart(data(means)).mark_point(shape="diamond", size=80, color=INK, filled=True, opacity=1)
@@ -235,7 +239,9 @@ def _leaderboard(evidence: Evidence, decision: Decision) -> Picture | None:
 
 
 def _ladder(shown: Sequence[Entry], values: dict[int, float], title: str) -> Chart:
-    names = [f"#{entry.rank}  {label(entry.configuration)}" for entry in shown]
+    short = short_names({name: None for entry in shown for name in entry.configuration})
+    named = [{short[name]: value for name, value in entry.configuration.items()} for entry in shown]
+    names = [f"#{entry.rank}  {label(one)}" for entry, one in zip(shown, named, strict=True)]
     rows = [{"row": name, "state": _state(entry)} for name, entry in zip(names, shown, strict=True)]
     means = [row | {"x": entry.mean} for row, entry in zip(rows, shown, strict=True)]
     dots = [
@@ -252,16 +258,18 @@ def _ladder(shown: Sequence[Entry], values: dict[int, float], title: str) -> Cha
     )
     x = alt.X("x:Q", scale=alt.Scale(zero=False, padding=12), axis=alt.Axis(title=title, tickCount=6))
     color = alt.Color("state:N", scale=alt.Scale(domain=list(STATES), range=list(STATES.values())))
-    bars = alt.Chart(data(spans)).mark_rule(strokeWidth=2.5, opacity=0.55).encode(x=x, x2="high:Q", y=y, color=color)
-    circles = alt.Chart(data(dots)).mark_circle(size=34, opacity=0.5).encode(x=x, y=y, color=color)
+    bars = (
+        alt.Chart(data(spans)).mark_rule(strokeWidth=2.5, strokeOpacity=0.55).encode(x=x, x2="high:Q", y=y, color=color)
+    )
+    circles = alt.Chart(data(dots)).mark_circle(size=34, opacity=1, fillOpacity=0.5).encode(x=x, y=y, color=color)
     diamonds = alt.Chart(data(means)).mark_point(shape="diamond", size=110, filled=True, opacity=1)
     shrunk = [row | {"x": entry.shrunk} for row, entry in zip(rows, shown, strict=True) if entry.shrunk is not None]
     crosses = (
         alt.Chart(data(shrunk))
-        .mark_point(shape="cross", size=60, filled=True, opacity=0.9)
+        .mark_point(shape="cross", size=60, filled=True, opacity=1, fillOpacity=0.9)
         .encode(x=x, y=y, color=color)
     )
-    leader = alt.Chart(data(means[:1])).mark_rule(color=ACCENT, strokeDash=[3, 3], opacity=0.6).encode(x=x)
+    leader = alt.Chart(data(means[:1])).mark_rule(color=ACCENT, strokeDash=[3, 3], strokeOpacity=0.6).encode(x=x)
     layers = alt.layer(leader, bars, circles, crosses, diamonds.encode(x=x, y=y, color=color))
     return layers.properties(width=460, height=26 * len(shown))
 

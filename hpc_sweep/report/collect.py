@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpc_sweep import records
 from hpc_sweep.analysis.decision import Decision, decide_evidence
-from hpc_sweep.analysis.table import Evidence, curves_table, trials_table
+from hpc_sweep.analysis.table import Evidence, curve_rows, trials_table
 from hpc_sweep.errors import CorruptRecordError
 from hpc_sweep.ledger import read_ledger
 from hpc_sweep.report import charts
@@ -20,7 +20,7 @@ from hpc_sweep.report.choice import choose, read_wish, with_choice
 from hpc_sweep.report.markdown import markdown
 from hpc_sweep.report.page import page
 from hpc_sweep.report.story import Report
-from hpc_sweep.report.tables import csv_text, leaderboard_table
+from hpc_sweep.report.tables import csv_bytes, csv_text, leaderboard_table
 from hpc_sweep.report.winner import winner_yaml, winning_configuration
 
 if TYPE_CHECKING:
@@ -64,10 +64,10 @@ def derive(sweep: paths.Sweep, ledger: Ledger) -> tuple[Decision, Derived]:
 def files(sweep: paths.Sweep, report: Report, optimized: str | None) -> Derived:
     """Return every derived file of a report, in the order in which they are written."""
     evidence, decision, document = report.evidence, report.decision, report.document()
-    drawn = {picture.name: picture.png() for picture in report.pictures}
+    drawn = {picture.name: picture.png(_bytes(sweep.plots / picture.name)) for picture in report.pictures}
     return {
-        sweep.trials_csv: csv_text(trials_table(evidence.ledger)).encode(),
-        sweep.curves_csv: csv_text(curves_table(evidence.ledger)).encode(),
+        sweep.trials_csv: csv_text(trials_table(evidence)).encode(),
+        sweep.curves_csv: csv_bytes(*curve_rows(evidence)),
         **{sweep.plots / name: drawn.get(name) for name in charts.NAMES},
         sweep.leaderboard_csv: csv_text(leaderboard_table(evidence, decision)).encode(),
         sweep.report_md: markdown(document).encode(),
@@ -124,3 +124,10 @@ def _holds(path: Path, content: bytes | None) -> bool:
         return path.read_bytes() == content
     except FileNotFoundError:
         return content is None
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""

@@ -19,7 +19,15 @@ SHOWN = ("train/cross_entropy", "val/cross_entropy", "val/accuracy", "val/macro_
 class Console:
     """The context of a trial in the foreground; use it with ``with``."""
 
-    def __init__(self, epochs: int, *, threads: int = 1, checkpoint_dir: Path | None = None) -> None:
+    def __init__(
+        self,
+        epochs: int,
+        *,
+        threads: int = 1,
+        checkpoint_dir: Path | None = None,
+        after_epoch: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._after_epoch = after_epoch
         self._epochs, self._threads, self._checkpoint_dir = epochs, threads, checkpoint_dir
         terminal = Terminal(stderr=True)
         columns = (
@@ -48,8 +56,9 @@ class Console:
         return False
 
     def keep(self, epoch: int, save: Callable[[], None]) -> None:
-        """Save after every epoch."""
+        """Save after every epoch, unless the run is not this process's any more."""
         del epoch
+        self._after_epoch()
         save()
 
     def report(self, epoch: int, metrics: Mapping[str, float]) -> None:

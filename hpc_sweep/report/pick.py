@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from hpc_sweep.analysis.design import Design
 from hpc_sweep.analysis.naming import runs
 from hpc_sweep.analysis.table import label, level_text
 from hpc_sweep.report.document import (
@@ -22,6 +23,7 @@ from hpc_sweep.report.document import (
 )
 from hpc_sweep.report.drawing import epoch_rule
 from hpc_sweep.report.wording import number, production_command
+from hpc_sweep.space import configuration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
     from hpc_sweep.analysis.decision import Choice, Decision, Winner
     from hpc_sweep.analysis.table import Evidence
+    from hpc_sweep.objective import Objective
     from hpc_sweep.report.document import Block, Line
 
 VERDICTS = {
@@ -48,15 +51,15 @@ def section(evidence: Evidence, decision: Decision) -> Section:
     return Section("pick", "The pick", (_card(evidence, decision, decision.winner), *chosen))
 
 
-def optimized(decision: Decision, configuration: Mapping[str, Any] | None, folder: Path) -> list[Block]:
+def optimized(decision: Decision, content: Mapping[str, Any] | None, folder: Path) -> list[Block]:
     """Return the configuration that is carried on, and what to type to train it."""
-    if decision.winner is None or configuration is None:
+    if decision.winner is None or content is None:
         return []
     carried = decision.choice.configuration if decision.choice else decision.winner.configuration
     rows = tuple((code(name), code(level_text(value))) for name, value in carried.items())
     whole = line("The whole configuration is ", Link("winner/optimized.yaml", "winner/optimized.yaml"), ". ")
     blocks: list[Block] = [Table("optimized", (("hyperparameter",), ("value",)), rows)]
-    if isinstance(configuration.get("task"), str):
+    if isinstance(content.get("task"), str):
         return [*blocks, Paragraph((*whole, "The long run of it:")), Command(production_command(folder))]
     return [
         *blocks,
@@ -97,8 +100,23 @@ def _facts(decision: Decision, winner: Winner) -> list[Fact]:
     if winner.absolute and winner.absolute != winner.interval:
         facts.append(Fact("for other replicates too", span(winner.absolute)))
     facts.append(Fact("tied with", f"{len(decision.tie_set) - 1} others"))
-    confirmed = number(winner.confirmed) if winner.confirmed is not None else "not yet"
-    return [*facts, Fact("confirmed on fresh replicates:", confirmed)]
+    facts.append(Fact("confirmed on fresh replicates:", _confirmed(decision, winner)))
+    fresh = decision.confirmation
+    if fresh is not None and fresh.interval and winner.confirmed is not None:
+        facts.append(Fact("95 % interval of that", span(fresh.interval)))
+    return facts
+
+
+def _confirmed(decision: Decision, winner: Winner) -> str:
+    """Return the fresh score of the pick, or how far it is."""
+    fresh = decision.confirmation
+    if fresh is None:
+        return "not yet"
+    if not fresh.over:
+        return f"{fresh.n} of {fresh.planned} have ended"
+    if winner.confirmed is None:
+        return "not this one (see below)"
+    return f"{number(winner.confirmed)} (n = {fresh.n})"
 
 
 def _honesty(evidence: Evidence, decision: Decision, winner: Winner) -> list[Line]:
@@ -106,6 +124,8 @@ def _honesty(evidence: Evidence, decision: Decision, winner: Winner) -> list[Lin
     proof = decision.evidence
     ranked = sum(entry.rank is not None for entry in decision.leaderboard)
     told = [decision.rule, *_of_luck(proof, winner, ranked), *_of_noise(proof, evidence.objective.metric)]
+    told += Design.of(evidence).sentences()
+    told += _of_confirmation(decision, evidence.objective)
     rivals = proof["tied"] - 1
     told.append(f"{rivals} of the {ranked - 1} other configurations are tied with it." if ranked > 1 else _ALONE)
     told += _what_next(proof)
@@ -150,6 +170,37 @@ def _of_noise(proof: Mapping[str, Any], metric: str) -> list[str]:
         "unknown": "The noise of the evaluation set is not known, and is in no number here.",
     }
     return [*told, words[noise["evaluation"]]]
+
+
+def _of_confirmation(decision: Decision, objective: Objective) -> list[str]:
+    """Return what fresh replicates said, or how they come."""
+    fresh, key = decision.confirmation, objective.replicate or "replicate"
+    if fresh is None:
+        waits = (
+            f"objective.confirm={objective.confirm}: once all has ended, the short list runs on fresh values of {key}"
+        )
+        return [f"{waits} by itself, and all is decided again (by hand: hpc-sweep resume <this sweep>)."] * bool(
+            objective.confirm
+        )
+    others = f" and {fresh.others} others of the short list" if fresh.others else ""
+    named = (
+        f"{label(fresh.configuration)}, the pick before{others}, ran again on {fresh.planned} fresh values of {key}."
+    )
+    if not fresh.over:
+        return [f"{named} {fresh.n} of the pick's have a score so far; until all have, none is quoted."]
+    if fresh.mean is None:
+        return [f"{named} None of the pick's fresh runs has a score, so that nothing is confirmed."]
+    ended = "" if fresh.n == fresh.planned else f" ({fresh.planned - fresh.n} have no score, which flatters it)"
+    score = f"On them {objective.metric} of the pick before is {number(fresh.mean)}{ended}"
+    spread = f", 95 % interval {span(fresh.interval)}" if fresh.interval else ""
+    unbiased = "it was named before they ran, so that this score has no luck of the best in it"
+    told = [f"{named} {score}{spread} (n = {fresh.n}): {unbiased}; that of the evaluation set, the same, is not gone."]
+    if configuration(fresh.configuration) != configuration(decision.winner.configuration if decision.winner else {}):
+        told.append(
+            "With all runs, old and fresh, another configuration leads by the same rules. Its own fresh mean is not "
+            "quoted as confirmed, because it was chosen by it."
+        )
+    return told
 
 
 def _what_next(proof: Mapping[str, Any]) -> list[str]:

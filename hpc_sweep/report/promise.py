@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import altair as alt
 
 from hpc_sweep import ledger, records
+from hpc_sweep.objective import Objective
 from hpc_sweep.report.drawing import ACCENT, BASE, Picture, data
 from hpc_sweep.report.summary import near
 from hpc_sweep.report.wording import code, number, table, text
@@ -16,53 +17,74 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hpc_sweep import paths
-    from hpc_sweep.objective import Objective
 
 PICTURE = "curve.png"
 
 
+PROMISE = "promise.json"
+"""What the sweep said of the trial when its production run began; a later decision changes nothing of it."""
+
+
+def keep_promise(folder: Path, sweep: paths.Sweep, trial: ledger.Row) -> Mapping[str, Any]:
+    """Write down, once, what the sweep says of a trial now, and return what was written down first."""
+    objective = ledger.read_identity(sweep).objective
+    decision, number_ = records.read_json(sweep.decision_json), trial.trial.number
+    entry: dict[str, Any] = next((one for one in decision["leaderboard"] if number_ in one["trials"]), {})
+    choice, winner = decision.get("choice") or {}, decision["winner"] or {}
+    promise = {
+        "schema": records.SCHEMA,
+        "run": number_,
+        "trial": trial.trial.id,
+        "objective": objective.as_json(),
+        **{name: entry.get(name) for name in ("mean", "shrunk", "n", "rank")},
+        "confirmed": winner.get("confirmed") if number_ in winner.get("trials", ()) else None,
+        "verdict": decision["verdict"],
+        "reason": choice["reason"] if choice.get("trial") == number_ else "",
+        "curve": trial.result["curves"].get(objective.metric, []) if trial.result else [],
+    }
+    records.publish(folder / PROMISE, records.canonical(promise) + "\n")
+    kept: Mapping[str, Any] = records.read_json(folder / PROMISE)
+    return kept
+
+
 def write_promise(folder: Path, sweep: paths.Sweep, trial: ledger.Row, result: Mapping[str, Any]) -> None:
     """Write `report.md` and its picture into the folder of a production run."""
-    objective = ledger.read_identity(sweep).objective
-    decision = records.read_json(sweep.decision_json)
-    promised = trial.result["curves"].get(objective.metric, []) if trial.result else []
+    promise = keep_promise(folder, sweep, trial)
+    objective = Objective.parse(promise["objective"])
     curve = result["curves"].get(objective.metric, [])
-    records.replace(folder / PICTURE, _picture(objective, promised, curve).png())
+    records.replace(folder / PICTURE, _picture(objective, promise["curve"], curve).png())
+    who = "The choice of a person in" if promise["reason"] else "The winner of"
     lines = [
         f"# Production run: {result['epochs']} epochs",
         "",
-        f"The winner of sweep {code(near(sweep.root))}, run {trial.trial.number}, trained further.",
+        f"{who} sweep {code(near(sweep.root))}, run {promise['run']}, trained further.",
         "",
-        *_table(objective, decision, promised, curve),
-        *_findings(promised, curve),
+        *_table(objective, promise, curve),
+        *_findings(promise["curve"], curve),
         "",
         f"![{text(objective.metric)} by epoch]({PICTURE})",
         "",
         f"Outcome: {result['outcome']}. {text(result['note'])}".rstrip(),
         f"Device: {text(result['device'])}; {result['threads']} threads; {result['seconds']:.1f} s.",
         f"Configuration: {code('config.yaml')}; weights: the newest file in {code('checkpoints')}.",
+        f"What the sweep promised when the run began: {code(PROMISE)}.",
     ]
     records.replace(folder / "report.md", "\n".join(lines) + "\n")
 
 
-def _table(objective: Objective, decision: Mapping[str, Any], promised: list[float], curve: list[float]) -> list[str]:
-    winner = _carried(decision)
+def _table(objective: Objective, promise: Mapping[str, Any], curve: list[float]) -> list[str]:
     noun = f"{objective.metric} ({'higher' if objective.mode == 'max' else 'lower'} is better)"
-    rows = [
-        [
-            "promised by the sweep",
-            f"{objective.at} of {len(promised)}",
-            number(winner.get("mean")),
-            _score_note(decision),
-        ],
-        *(
-            [["promised, less its luck", "", number(winner["shrunk"]), "the shrunk score"]]
-            if winner.get("shrunk")
-            else []
-        ),
-        *([_row("this run, last epoch", len(curve), curve[-1])] if curve else []),
-        *([_row("this run, best epoch", _best(objective, curve) + 1, curve[_best(objective, curve)])] if curve else []),
-    ]
+    when = f"{objective.at} of {len(promise['curve'])}"
+    rows = [["promised by the sweep", when, number(promise["mean"]), _score_note(promise)]]
+    for name, told, note in (
+        ("shrunk", "promised, less its luck", "the shrunk score"),
+        ("confirmed", "promised, on fresh replicates", "the confirmed score"),
+    ):
+        rows += [[told, "", number(promise[name]), note]] if promise[name] is not None else []
+    if curve:
+        best = _best(objective, curve)
+        rows += [_row("this run, last epoch", len(curve), curve[-1])]
+        rows += [_row("this run, best epoch", best + 1, curve[best])]
     return table(["", "epoch", noun, ""], [[text(cell) for cell in row] for row in rows])
 
 
@@ -70,15 +92,10 @@ def _row(name: str, epoch: int, value: float) -> list[str]:
     return [name, str(epoch), number(value), ""]
 
 
-def _score_note(decision: Mapping[str, Any]) -> str:
-    winner = _carried(decision)
-    chosen = f", chosen by a person: {decision['choice']['reason']}" if decision.get("choice") else ""
-    return f"mean of n = {winner.get('n')}, verdict: {str(decision['verdict']).replace('_', ' ')}{chosen}"
-
-
-def _carried(decision: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return whose configuration is carried on: a person's choice, else the pick."""
-    return decision.get("choice") or decision["winner"] or {}
+def _score_note(promise: Mapping[str, Any]) -> str:
+    rank = "" if promise["rank"] in {1, None} else f", rank {promise['rank']}"
+    chosen = f", chosen by a person: {promise['reason']}" if promise["reason"] else ""
+    return f"mean of n = {promise['n']}{rank}, verdict: {str(promise['verdict']).replace('_', ' ')}{chosen}"
 
 
 def _findings(promised: list[float], curve: list[float]) -> list[str]:

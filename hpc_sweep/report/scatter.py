@@ -112,7 +112,7 @@ def importance(decision: Decision, name: str) -> Picture | None:
     )
     bars = (
         alt.Chart(data(rows))
-        .mark_bar(color=BASE, opacity=0.75, height={"band": 0.6}, cornerRadiusEnd=3)
+        .mark_bar(color=BASE, fillOpacity=0.75, height={"band": 0.6}, cornerRadiusEnd=3)
         .encode(x=x, y=y)
     )
     known = [row for row in rows if row["low"] is not None]
@@ -146,7 +146,7 @@ def _dots(rows: list[dict[str, Any]], across: str, down: str, colors: Mapping[st
     )
     chart: Chart = (
         alt.Chart(data(ordered))
-        .mark_circle(size=64, opacity=0.75)
+        .mark_circle(size=64, opacity=1, fillOpacity=0.75)
         .encode(
             x=alt.X("x:Q", scale=alt.Scale(zero=False, padding=12), axis=alt.Axis(title=across, tickCount=6)),
             y=alt.Y("y:Q", scale=alt.Scale(zero=False, padding=12), axis=alt.Axis(title=down, tickCount=6)),

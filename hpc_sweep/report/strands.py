@@ -88,29 +88,29 @@ def _at(place: Callable[[Any], float], entry: Entry, key: str | None) -> float:
 
 def _drawn(own: dict[str, Any]) -> Chart:
     """Return the lines as a still picture."""
-    names = [f"{at + 1}" for at in range(len(own["axes"]))]
+    places = range(len(own["axes"]))
     order = {state: at for at, state in enumerate(reversed(STATES))}
     rows = [
-        {"axis": names[at], "y": y, "line": line["rank"], "state": line["state"]}
+        {"axis": at, "y": y, "line": line["rank"], "state": line["state"]}
         for line in sorted(own["lines"], key=lambda one: order[one["state"]])
         for at, y in enumerate(line["at"])
     ]
     ticks = [
-        {"axis": names[at], "y": tick["at"], "text": tick["text"]}
+        {"axis": at, "y": tick["at"], "text": tick["text"]}
         for at, axis in enumerate(own["axes"])
         for tick in axis["ticks"]
     ]
-    heads = [{"axis": names[at], "y": 1.1, "text": axis["name"]} for at, axis in enumerate(own["axes"])]
-    x = alt.X("axis:N", sort=names, axis=None, scale=alt.Scale(type="point", padding=0.3))
+    heads = [{"axis": at, "y": 1.1, "text": axis["name"]} for at, axis in enumerate(own["axes"])]
+    x = alt.X("axis:Q", axis=None, scale=alt.Scale(domain=[-0.3, len(places) - 0.7], nice=False))
     y = alt.Y("y:Q", axis=None, scale=alt.Scale(domain=[-0.1, 1.12], nice=False))
     layers = [
-        alt.Chart(data([{"axis": name, "y": 0.0, "y2": 1.0} for name in names]))
+        alt.Chart(data([{"axis": at, "y": 0.0, "y2": 1.0} for at in places]))
         .mark_rule(color=BEHIND)
         .encode(x=x, y=y, y2="y2:Q")
     ]
     for state, width, opacity in ((AFTER, 1.0, 0.35), (TIED, 1.3, 0.6), (PICK, 3.0, 1.0)):
         some = [row for row in rows if row["state"] == state]
-        lines = alt.Chart(data(some)).mark_line(strokeWidth=width, opacity=opacity)
+        lines = alt.Chart(data(some)).mark_line(strokeWidth=width, strokeOpacity=opacity)
         layers.append(lines.encode(x=x, y=y, detail="line:N", color=state_color()))
     layers.append(
         alt.Chart(data(ticks)).mark_text(align="left", dx=6, fontSize=11, color=INK).encode(x=x, y=y, text="text:N")
@@ -118,4 +118,4 @@ def _drawn(own: dict[str, Any]) -> Chart:
     layers.append(
         alt.Chart(data(heads)).mark_text(fontSize=12, fontWeight="bold", color=INK).encode(x=x, y=y, text="text:N")
     )
-    return alt.layer(*layers).properties(width=max(460, 130 * len(names)), height=300)
+    return alt.layer(*layers).properties(width=max(460, 130 * len(places)), height=300)

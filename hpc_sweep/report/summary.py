@@ -84,6 +84,7 @@ def _winner_lines(sweep: paths.Sweep, decision: Decision) -> list[str]:
     return [
         f"Winner:      {label(winner.configuration)}: {score}, run {runs}",
         f"Verdict:     {decision.verdict.replace('_', ' ')}; {tied} other configurations are tied with it",
+        *_confirmation_lines(sweep, decision),
         *_choice_lines(decision),
         *alarms,
         f"Production:  {_long_run(sweep)}",
@@ -95,6 +96,19 @@ def _long_run(sweep: paths.Sweep) -> str:
     if "\ntask: " in sweep.optimized.read_text(encoding="utf-8"):
         return production_command(Path(near(sweep.root))).replace("python", near(Path(sys.executable)), 1)
     return f"your app with --config-dir {shlex.quote(near(sweep.decision))} +winner=optimized"
+
+
+def _confirmation_lines(sweep: paths.Sweep, decision: Decision) -> list[str]:
+    """Return the score on fresh replicates, or what to type for it; nothing where it is not asked for."""
+    fresh, winner, asked = decision.confirmation, decision.winner, decision.objective.get("confirm")
+    if fresh is None:
+        resume = f"hpc-sweep resume {shlex.quote(near(sweep.root))}"
+        return [f"Confirmed:   not yet; by itself once all has ended, or now: {resume}"] if asked else []
+    if not fresh.over:
+        return [f"Confirmed:   {fresh.n} of {fresh.planned} fresh runs of the pick have a score"]
+    if winner is None or winner.confirmed is None:
+        return [f"Confirmed:   not this one; {label(fresh.configuration)} was the pick before the fresh runs"]
+    return [f"Confirmed:   {number(winner.confirmed)} on fresh replicates (n = {fresh.n})"]
 
 
 def _choice_lines(decision: Decision) -> list[str]:

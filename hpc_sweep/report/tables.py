@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import re
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from hpc_sweep.records import canonical
 from hpc_sweep.space import is_number
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from hpc_sweep.analysis.decision import Decision, Entry
     from hpc_sweep.analysis.table import Evidence
@@ -26,9 +27,19 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 def csv_text(frame: pd.DataFrame) -> str:
     """Return a frame as CSV with a header; lines end in CR LF."""
-    header = ",".join(cell(str(name)) for name in frame.columns)
-    rows = (",".join(map(cell, row)) for row in frame.itertuples(index=False, name=None))
-    return "".join(f"{line}\r\n" for line in (header, *rows))
+    return csv_bytes(list(frame.columns), frame.itertuples(index=False, name=None)).decode()
+
+
+def csv_bytes(columns: Sequence[str], rows: Iterable[Iterable[object]]) -> bytes:
+    """Return rows as CSV with a header, in UTF-8; they may come one by one."""
+    content = io.BytesIO()
+    content.write((",".join(cell(str(name)) for name in columns) + "\r\n").encode())
+    # A number that is finite, which nearly all cells are, needs none of what `cell` looks for.
+    content.writelines(
+        (",".join([repr(one) if type(one) is float and one - one == 0 else cell(one) for one in row]) + "\r\n").encode()
+        for row in rows
+    )
+    return content.getvalue()
 
 
 def leaderboard_table(evidence: Evidence, decision: Decision) -> pd.DataFrame:

@@ -20,6 +20,7 @@ class ObjectiveConf:
     replicate: str | None = None
     constraints: list[str] | None = None
     baseline: dict[str, Any] | None = None
+    confirm: int | None = None
 
 
 @dataclass

@@ -65,3 +65,17 @@ def test_what_is_no_constraint_is_refused(text):
     """The sentence shows one that can be typed."""
     with pytest.raises(UserError, match="no constraint"):
         Objective.parse({"metric": "val/a", "constraints": [text]})
+
+
+@pytest.mark.parametrize("given", [True, -1, 2.0, "3", 10**6])
+def test_a_confirmation_that_cannot_be_meant_is_refused(given):
+    """Fresh replicates are counted by a whole number that a cluster could run."""
+    with pytest.raises(UserError, match="no number of fresh replicates"):
+        Objective.parse({"metric": "val/accuracy", "mode": "max", "confirm": given})
+
+
+@pytest.mark.parametrize(("lacking", "named"), [({"mode": None}, "direction"), ({"replicate": None}, "replicate")])
+def test_a_confirmation_needs_a_direction_and_a_replicate(lacking, named):
+    """Without either no short list could be named, or no run of it be fresh."""
+    with pytest.raises(UserError, match=f"has no {named}"):
+        Objective.parse({"metric": "val/accuracy", "mode": "max", "confirm": 3, **lacking})

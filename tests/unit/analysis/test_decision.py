@@ -13,7 +13,7 @@ from hpc_sweep.ledger import read_ledger
 from tests.builders import ACCURACY, build, diverged, failed
 
 FIELDS = ["schema", "inputs", "objective", "verdict", "rule", "winner", "tie_set", "leaderboard", "alarms"]
-FIELDS += ["deductions", "coverage", "evidence", "front", "choice"]
+FIELDS += ["deductions", "coverage", "evidence", "front", "choice", "confirmation"]
 WINNER = ["configuration", "trials", "n", "mean", "sd", "interval", "shrunk", "confirmed", "absolute", "bracket"]
 
 

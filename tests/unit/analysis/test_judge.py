@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 
 from benchmarks.decision import Cell, bars, observe, plant, run, sweeps
-from hpc_sweep.analysis.confirmation import confirmed, to_confirm
+from hpc_sweep.analysis.confirmation import to_confirm
 from hpc_sweep.analysis.judge import Scores, judge
-from hpc_sweep.errors import UserError
 
 PLANTED = Cell("planted", 60, 3, 1.0)
 
@@ -229,34 +228,16 @@ def test_a_large_random_search_is_judged_without_a_square_matrix():
     assert judgement.interval[0] < -((x[judgement.leader] - 0.3) ** 2) < judgement.interval[1]
 
 
-def test_fresh_replicates_confirm_the_named_configuration():
-    """Its fresh mean is quoted as it is; all runs are judged again by the same rules."""
+def test_at_most_four_of_the_short_list_deserve_fresh_replicates():
+    """The pick comes first, then the best of the others."""
     rng = np.random.default_rng(6)
-    truth = plant(PLANTED, rng)
-    scores = observe(truth, PLANTED, rng)
-    before = judge(scores)
-    named, *others = to_confirm(before)
-    values = [
-        (c, f"fresh {r}", float(rng.normal(truth.theta[c], truth.sd[c]))) for c in (named, *others) for r in range(5)
-    ]
+    judgement = judge(observe(plant(PLANTED, rng), PLANTED, rng))
 
-    confirmation = confirmed(scores, replace(scores, values=values), named)
+    named, *others = to_confirm(judgement)
 
-    own = [score for index, _, score in values if index == named]
+    assert named == judgement.pick
+    assert others == [index for index in judgement.short_list if index != named][:3]
     assert len(others) == 3
-    assert (confirmation.named, confirmation.n) == (before.pick, 5)
-    assert confirmation.mean == pytest.approx(np.mean(own))
-    assert confirmation.interval[0] < truth.theta[named] < confirmation.interval[1]
-    assert confirmation.judgement.runs[named] == 8
-    assert confirmation.still_leads == (confirmation.judgement.leader == named)
-
-
-def test_used_replicates_confirm_nothing(scores):
-    """Seeds that took part in the choice are refused, and so is a confirmation without a run of the one named."""
-    with pytest.raises(UserError, match="Replicate 0 took part"):
-        confirmed(scores, replace(scores, values=[(0, 0, 0.5)]), 0)
-    with pytest.raises(UserError, match="none of its fresh runs"):
-        confirmed(scores, replace(scores, values=[(0, 9, 0.5)]), 1)
 
 
 def test_the_real_ragged_table_yields_no_unwarranted_winner(shared_data):

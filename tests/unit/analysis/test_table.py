@@ -8,7 +8,7 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from hpc_sweep.analysis.table import Evidence, curves_table, label, level_means, metrics_at, trials_table
+from hpc_sweep.analysis.table import Evidence, curve_rows, label, level_means, metrics_at, trials_table
 from hpc_sweep.ledger import read_ledger
 from hpc_sweep.objective import Objective
 from tests.builders import ACCURACY, build, diverged, failed
@@ -25,7 +25,7 @@ def test_every_planned_trial_has_one_row_in_the_contract_s_columns(tmp_path):
     """A finished, a failed, a diverged and a planned trial have a row each, parameters in the typed order."""
     endings = iter([0.5, failed(text="no\nspace"), diverged(), None])
 
-    frame = trials_table(ledger_of(tmp_path, GRID, lambda *_: next(endings)))
+    frame = trials_table(Evidence.of(ledger_of(tmp_path, GRID, lambda *_: next(endings))))
 
     head, tail = ["number", "id", "status", "shard", "attempt"], ["epochs", "seconds", "device", "error"]
     assert list(frame.columns) == [*head, "lr", "dropout", "seed", "val/accuracy", *tail]
@@ -42,14 +42,14 @@ def test_every_planned_trial_has_one_row_in_the_contract_s_columns(tmp_path):
 
 def test_no_replicate_column_without_a_replicate(tmp_path):
     """A sweep whose trials have no replicate has no column for one."""
-    frame = trials_table(ledger_of(tmp_path, GRID, lambda *_: 0.5, replicates=(None,)))
+    frame = trials_table(Evidence.of(ledger_of(tmp_path, GRID, lambda *_: 0.5, replicates=(None,))))
 
     assert "seed" not in frame.columns
 
 
 def test_hyperparameter_named_like_a_column_keeps_its_own(tmp_path):
     """A swept `epochs` does not take the place of the epochs that a trial ran."""
-    frame = trials_table(ledger_of(tmp_path, {"epochs": [3, 5]}, lambda *_: [0.1, 0.2]))
+    frame = trials_table(Evidence.of(ledger_of(tmp_path, {"epochs": [3, 5]}, lambda *_: [0.1, 0.2])))
 
     assert list(frame["params.epochs"]) == [3, 5]
     assert list(frame["epochs"]) == [2, 2]
@@ -59,7 +59,7 @@ def test_hyperparameter_named_like_a_column_keeps_its_own(tmp_path):
 def test_cells_keep_their_types(tmp_path):
     """Integers stay integers beside missing values, and a level that is null is not a missing one."""
     levels = [1, None, True, "1", [1, 2]]
-    frame = trials_table(ledger_of(tmp_path, {"x": levels}, lambda p, _: None if p["x"] == "1" else 0.5))
+    frame = trials_table(Evidence.of(ledger_of(tmp_path, {"x": levels}, lambda p, _: None if p["x"] == "1" else 0.5)))
 
     assert list(map(repr, frame["x"])) == list(map(repr, levels))
     assert all(type(count) is int for count in frame["epochs"] if count is not pd.NA)
@@ -69,9 +69,10 @@ def test_sweep_where_nothing_finished_has_its_rows(tmp_path):
     """Without any result the table has all rows, and the curves have none."""
     ledger = ledger_of(tmp_path, GRID, lambda *_: None)
 
-    assert len(trials_table(ledger)) == 4
-    assert list(curves_table(ledger).columns) == ["number", "id", "epoch"]
-    assert curves_table(ledger).empty
+    assert len(trials_table(Evidence.of(ledger))) == 4
+    columns, rows = curve_rows(Evidence.of(ledger))
+    assert columns == ["number", "id", "epoch"]
+    assert list(rows) == []
 
 
 def test_curves_have_one_row_for_each_trial_and_epoch(tmp_path):
@@ -79,7 +80,8 @@ def test_curves_have_one_row_for_each_trial_and_epoch(tmp_path):
     curves = {"val/accuracy": [0.1, 0.2, 0.3], "val/loss": [1.0]}
     ledger = ledger_of(tmp_path, {"lr": [1, 2]}, lambda *_: {"curves": curves, "metrics": {"val/accuracy": 0.3}})
 
-    frame = curves_table(ledger)
+    columns, rows = curve_rows(Evidence.of(ledger))
+    frame = pd.DataFrame(rows, columns=columns)
 
     assert list(frame["number"]) == [1, 1, 1, 2, 2, 2]
     assert list(frame["epoch"]) == [1, 2, 3, 1, 2, 3]
