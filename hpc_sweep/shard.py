@@ -47,6 +47,7 @@ def _run(sweep: paths.Sweep, number: int, index: int) -> int:
         shard,
         trials,
         part={"number": part.number, "sha256": part.sha256},
+        code=snapshot.digest(root["sha256"] for root in intent.roots),
         threads=intent.threads,
         again=intent.token if intent.again else "",
         lead_seconds=intent.parameters.get("signal_delay_s") or 0,

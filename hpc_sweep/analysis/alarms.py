@@ -141,7 +141,7 @@ def _mixed_content(evidence: Evidence) -> str:
 
 
 def _mixed_code(evidence: Evidence) -> str:
-    return _mixed("code", (_short(one.extras.get("code")) for one in evidence.scored))
+    return _mixed("code", (_short(one.result.get("code")) for one in evidence.scored))
 
 
 def _short(value: object) -> str:

@@ -104,9 +104,14 @@ def describe(found: Sequence[Root]) -> dict[str, Any]:
     return {
         "commit": _git(folder, "rev-parse", "HEAD"),
         "dirty": bool(status),
-        "sha256": records.digest(sorted(names.values())),
+        "sha256": digest(names.values()),
         "roots": names,
     }
+
+
+def digest(roots: Iterable[str]) -> str:
+    """Return one digest for the digests of some code roots."""
+    return records.digest(sorted(roots))
 
 
 def changed_files(sweep: paths.Sweep, known: Mapping[str, str], found: Sequence[Root]) -> list[str]:

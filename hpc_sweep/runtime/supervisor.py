@@ -60,8 +60,8 @@ class Shard:
     ----------
     sweep, sweep_id, number, trials
         Which shard of which sweep, and its trials in the order in which they train.
-    part
-        The part of the plan that they are of, by number and digest.
+    part, code
+        The part of the plan that they are of, by number and digest, and the digest of the code that trains them.
     threads
         CPU threads of a trial.
     retries
@@ -81,6 +81,7 @@ class Shard:
     number: int
     trials: Sequence[Trial]
     part: Mapping[str, Any] | None = None
+    code: str = ""
     threads: int = 1
     retries: int = RETRIES
     no_progress_min: float | None = None
@@ -139,7 +140,9 @@ class _Supervisor:
 
     def __init__(self, shard: Shard, load: Load, attempt: paths.Attempt, book: Book, signals: Signals) -> None:
         self._shard, self._load, self._book, self._signals = shard, load, book, signals
-        self._station = Station(attempt, book.earlier, signals.flag, shard.threads, shard.save_seconds)
+        self._station = Station(
+            attempt, book.earlier, signals.flag, shard.threads, shard.save_seconds, shard.code
+        )
         self._tries: dict[str, int] = {}
         self._deaths = Deaths()
         self._gpu_errors = 0

@@ -72,13 +72,14 @@ class FreshProcessError(Exception):
 
 @dataclass(frozen=True)
 class Station:
-    """Where a worker works: its attempt, the ones before it, and the flag that asks it to stop."""
+    """Where a worker works: its attempt, the ones before it, the flag that asks it to stop, the digest of its code."""
 
     attempt: paths.Attempt
     earlier: Sequence[paths.Attempt]
     stop: Flag
     threads: int
     save_seconds: float = SAVE_SECONDS
+    code: str = ""
 
 
 def work(
@@ -172,6 +173,7 @@ class _Desk:
             "seconds": round(ending.seconds, 3),
             "threads": self._station.threads,
             "host": socket.gethostname(),
+            "code": self._station.code,
         }
         self._tell("done", trial=self._trials[ending.index].id, result=fields)
         if (fields["error"] or {}).get("reason") in NEEDS_FRESH_PROCESS:

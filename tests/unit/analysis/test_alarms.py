@@ -155,6 +155,7 @@ def test_mixed_devices_threads_and_data_are_counted(tmp_path):
             "metrics": {"val/accuracy": 0.5},
             "device": "cuda" if odd else "cpu",
             "threads": 2 if odd else 1,
+            "code": "b" * 64 if odd else "a" * 64,
             "extras": {"n": {"val": 888 if odd else 3585}},
         }
 
@@ -163,6 +164,7 @@ def test_mixed_devices_threads_and_data_are_counted(tmp_path):
     assert "cpu (2 trials), cuda (1 trials)" in found["mixed_devices"]
     assert "1 (2 trials), 2 (1 trials)" in found["mixed_threads"]
     assert "n = 888, 3585" in found["mixed_data"]
+    assert f"{'a' * 12} (2 trials), {'b' * 12} (1 trials)" in found["mixed_code"]
 
 
 def test_all_failed_names_the_first_reason(tmp_path):
