@@ -201,8 +201,8 @@ def _row(source: Source, columns: Columns, at: int, examples: int | None) -> Row
     metrics = {name: one.value for name, one in values.items() if one is not None and math.isfinite(one.value)}
     split = metric_key(columns.metric).partition("/")[0]
     extras: dict[str, Any] = {"n": {split: examples}} if examples else {}
-    extras |= {"code": cells[columns.code]} if columns.code and cells[columns.code] else {}
-    result = {"outcome": "completed", "metrics": metrics, "curves": {}, "extras": extras, "note": ""}
+    code = cells[columns.code] if columns.code else ""
+    result = {"outcome": "completed", "metrics": metrics, "curves": {}, "extras": extras, "note": "", "code": code}
     overrides = tuple(f"{name}={cells[name]}" for name in columns.params)
     trial = Trial(at + 1, digest([source.rows[at], at]), overrides, params, replicate, ())
     return Row(trial, Status.COMPLETED, result, None, 0)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hpc_sweep import records
 from hpc_sweep.errors import CorruptRecordError
 from hpc_sweep.runtime.stop import lead
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from hpc_sweep import paths
     from hpc_sweep.cluster.intent import Intent
@@ -35,14 +35,19 @@ def measured(intent: Intent, sweep: paths.Sweep, ledger: Ledger) -> Intent:
 
 
 def slowest_epoch(ledger: Ledger) -> float:
-    """Return the seconds of an epoch of the trial that was slowest, among those that ended."""
-    ended = [row.result for row in ledger.rows if row.result is not None and row.result.get("seconds")]
-    return max((result["seconds"] / max(result.get("epochs") or 1, 1) for result in ended), default=0.0)
+    """Return the seconds of an epoch of the slowest trial, or of its stack, among the trials that ended."""
+    return max((_epoch(row.result) for row in ledger.rows if row.result is not None), default=0.0)
 
 
 def slowest_save(sweep: paths.Sweep, shards: Iterable[int]) -> float:
     """Return the seconds of the slowest checkpoint of some shards."""
     return max((note["seconds"] for shard in shards for note in _saves(sweep, shard)), default=0.0)
+
+
+def _epoch(result: Mapping[str, Any]) -> float:
+    """Return the seconds of one epoch; ``seconds`` is a trial's share of its stack, whose members train together."""
+    together: int = (result.get("extras") or {}).get("stack", {}).get("size", 1)
+    return together * float(result.get("seconds") or 0.0) / max(result.get("epochs") or 1, 1)
 
 
 def _saves(sweep: paths.Sweep, shard: int) -> Iterator[dict[str, float]]:

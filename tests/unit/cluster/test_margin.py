@@ -8,9 +8,9 @@ from hpc_sweep.ledger import read_ledger
 from tests.builders import build
 
 
-def sweep_of(folder, seconds, saves=()):
+def sweep_of(folder, seconds, saves=(), size=1):
     """Return a sweep whose one trial of three epochs took so long, and whose attempt noted such saves."""
-    ending = {"metrics": {"val/accuracy": 0.5}, "epochs": 3, "seconds": seconds}
+    ending = {"metrics": {"val/accuracy": 0.5}, "epochs": 3, "seconds": seconds, "extras": {"stack": {"size": size}}}
     sweep = build(folder / "s", {"x": [1]}, lambda *_: ending, shards=1)
     attempt = sweep.attempt(1, 1)
     attempt.progress.parent.mkdir(parents=True)
@@ -33,6 +33,11 @@ def told(sweep, **parameters):
 def test_a_job_is_told_early_enough_for_the_slowest_epoch_and_save(tmp_path, seconds, saves, delay):
     """What was asked is the least; a save counts twice, as it may be in progress when the signal comes."""
     assert told(sweep_of(tmp_path, seconds, saves), signal_delay_s=120, timeout_min=60) == delay
+
+
+def test_the_epoch_of_a_stack_is_that_of_all_its_members(tmp_path):
+    """A trial's seconds are its share: in a stack of eight an epoch lasts eight times as long."""
+    assert told(sweep_of(tmp_path, 90.0, size=8), signal_delay_s=120, timeout_min=60) == 310
 
 
 def test_at_most_half_of_the_time_limit_is_spent_on_stopping(tmp_path):
