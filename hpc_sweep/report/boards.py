@@ -54,7 +54,8 @@ def leaderboard(evidence: Evidence, decision: Decision, pictures: Mapping[str, P
             Table("leaderboard", tuple((one,) for one in titles), rows, sortable=True, marked=marked, limit=_ROWS)
         )
     if len(ranked) > _ROWS:
-        where = line("All ", f"{len(ranked)} are in ", LEADERBOARD_CSV, ", the trials in ", TRIALS_CSV, ".")
+        here = f"The best {_WIDE} are here; all" if len(ranked) > _WIDE else "All"
+        where = line(f"{here} {len(ranked)} are in ", LEADERBOARD_CSV, ", the trials in ", TRIALS_CSV, ".")
         blocks.append(Paragraph(where))
     if rest:
         lead = "Not ranked" if ranked else "Nothing is ranked"

@@ -46,6 +46,23 @@ _VARIABLES = {
     INK: "var(--ink)",
 }
 SCALE = 1.5
+_PICTURES = {code: 0x2400 + code for code in range(32) if chr(code) not in "\t\n\r"} | {0xFFFE: 0xFFFD, 0xFFFF: 0xFFFD}
+_OF_OBJECTS = frozenset(
+    [
+        "__proto__",
+        "constructor",
+        "hasOwnProperty",
+        "isPrototypeOf",
+        "propertyIsEnumerable",
+        "toLocaleString",
+        "toString",
+        "valueOf",
+        "__defineGetter__",
+        "__defineSetter__",
+        "__lookupGetter__",
+        "__lookupSetter__",
+    ]
+)
 _RENDERER = version("vl-convert-python")
 _IHDR, _HEAD = 33, 256
 """Bytes of a PNG file up to the end of its first chunk, and in which what it was drawn from is looked for."""
@@ -135,7 +152,7 @@ class Picture:
         ``before`` is what the file holds: drawn from the same specification it is returned, for drawing takes longer
         than all the rest of a report.
         """
-        titled = {**self._spec, "title": _title(self.title, self.caption)}
+        titled = {**self._spec, "title": _drawable(_title(self.title, self.caption))}
         # Names may hold lone surrogates, which the renderer refuses.
         spec = json.dumps(titled, ensure_ascii=False).encode("utf-8", "replace").decode()
         source = _source(spec)
@@ -230,12 +247,19 @@ def _for_page(spec: dict[str, Any], *, wide: bool) -> dict[str, Any]:
 
 
 def _drawable(value: Any) -> Any:  # noqa: ANN401 because a specification is any JSON
-    """Put a space behind the one text that Vega, which keeps marks in plain objects, cannot draw."""
+    """Write the texts that cannot be drawn in another way.
+
+    Vega keeps groups in plain objects, so that a level must not be called like what every object has; the renderer ends
+    the whole process at a character that XML does not have, so that control characters become their pictures (U+0007
+    becomes U+2407).
+    """
     if isinstance(value, dict):
         return {key: _drawable(one) for key, one in value.items()}
     if isinstance(value, list):
         return [_drawable(one) for one in value]
-    return "__proto__ " if value == "__proto__" else value
+    if isinstance(value, str):
+        return f"{value} " if value in _OF_OBJECTS else value.translate(_PICTURES)
+    return value
 
 
 def _recoloured(value: Any) -> Any:  # noqa: ANN401 because a specification is any JSON

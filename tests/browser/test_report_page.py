@@ -7,8 +7,10 @@ from dataclasses import replace
 
 import pytest
 
+from hpc_sweep.ledger import read_ledger
+from hpc_sweep.report.collect import written
 from tests.browser.conftest import required
-from tests.builders import ACCURACY, build, configuration, diverged, failed
+from tests.builders import ACCURACY, Design, build, configuration, diverged, failed, finish, plan_sweep
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
@@ -197,6 +199,35 @@ def test_phone_does_not_scroll_sideways(show, sweep):
     tab = show(sweep, viewport={"width": 360, "height": 780}).tab
 
     assert tab.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+class OneAtATime(Design):
+    """The first level of every hyperparameter, and each one's second level by itself."""
+
+    def cells(self):
+        """Return the configurations, each with every replicate."""
+        plain = {name: levels[0] for name, levels in self.grid.items()}
+        points = [plain, *({**plain, name: levels[1]} for name, levels in self.grid.items())]
+        return [(point, seed) for point in points for seed in self.replicates]
+
+
+@pytest.mark.parametrize("first", range(0, len(HOSTILE), 8))
+def test_hyperparameters_with_hostile_names_break_no_chart(show, tmp_path, first):
+    """Each of the strings is the name of a hyperparameter and one of its levels: drawn to the page and to PNG files."""
+    names = [name for name in HOSTILE[first : first + 8] if name]
+    design = OneAtATime({name: ["plain", name] for name in names}, replicates=(1, 2))
+    sweep = plan_sweep(tmp_path / "s", design)
+    finish(sweep, design, lambda params, seed: [0.3, 0.5 + sum(v != "plain" for v in params.values()) / 10 + seed / 99])
+    report = written(sweep, read_ledger(sweep))
+    shown = show(sweep)
+
+    assert all(picture.png().startswith(b"\x89PNG") for picture in report.pictures)
+    assert [said for said in shown.complaints if "favicon" not in said] == []
+    assert shown.tab.title() == "Sweep report: val/accuracy"
+    assert shown.tab.locator("#owned, main script, main iframe, main img").count() == 0
+    assert (
+        shown.tab.locator("#figure-metric-by-hyperparameter svg, #figure-metric-by-hyperparameter canvas").count() > 0
+    )
 
 
 def test_hostile_text_is_shown_as_text(show, tmp_path):
