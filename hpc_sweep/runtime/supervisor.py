@@ -140,9 +140,7 @@ class _Supervisor:
 
     def __init__(self, shard: Shard, load: Load, attempt: paths.Attempt, book: Book, signals: Signals) -> None:
         self._shard, self._load, self._book, self._signals = shard, load, book, signals
-        self._station = Station(
-            attempt, book.earlier, signals.flag, shard.threads, shard.save_seconds, shard.code
-        )
+        self._station = Station(attempt, book.earlier, signals.flag, shard.threads, shard.save_seconds, shard.code)
         self._tries: dict[str, int] = {}
         self._deaths = Deaths()
         self._gpu_errors = 0
