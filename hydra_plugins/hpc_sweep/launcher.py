@@ -34,6 +34,12 @@ class ShardedLauncher(Launcher):
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Keep what Hydra hands over, and settle the sweep's folder before the sweeper writes into it."""
         self._context, self._task, self._config = hydra_context, task_function, config
+        grid, errors = importlib.import_module("hpc_sweep.compose.grid"), importlib.import_module("hpc_sweep.errors")
+        try:
+            grid.refuse_too_large(config, self._parameters["max_trials"])
+        except errors.SweepError as error:
+            print(error, file=sys.stderr)  # noqa: T201 because the person at the terminal must read it
+            raise SystemExit(error.exit_status) from None
         self._folder = Path(str(config.hydra.sweep.dir)).resolve()
         if self._parameters["dry_run"]:
             self._elsewhere = TemporaryDirectory(prefix="hpc-sweep-")

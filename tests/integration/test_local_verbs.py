@@ -51,6 +51,17 @@ def test_a_cancelled_sweep_stops_and_goes_on_where_it_was(app, training, tmp_pat
     assert app.status(root)["counts"]["completed"] == 4
 
 
+def test_a_grid_that_is_too_large_is_refused_with_its_count(app, tmp_path):
+    """At once, before Hydra composes or anything is written: the ranges were likely a slip."""
+    grid = ("x=range(0,1000000)", "fixed=1,2")
+    refused = app.sweep(tmp_path / "sweep", "hydra/launcher=sharded_local", *grid)
+
+    assert refused.returncode != 0
+    assert "The grid has 2,000,000 trials" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert not (tmp_path / "sweep").exists()
+
+
 def test_records_to_which_a_process_writes_are_not_set_aside(app, training):
     """A fresh start in the folder of a sweep that runs is refused in a sentence, and nothing is moved."""
     root, _ = training
