@@ -47,12 +47,16 @@ GRID = ("x=1,3,4", "seed=1,2")
 
 @dataclass
 class Drill:
-    """A sweep's folder, the cluster that it runs on, and the folder of orders to its trials."""
+    """A sweep's folder, the cluster that it runs on, and the folder of orders to its trials.
+
+    ``own`` are the overrides that every sweep of the app has; only our own app takes orders.
+    """
 
     cluster: Devcluster
     root: Path
     env: dict[str, str] = field(default_factory=dict)
     app: Path = APP
+    own: tuple[str, ...] = JUDGED
 
     @property
     def sweep(self) -> paths.Sweep:
@@ -74,8 +78,9 @@ class Drill:
         """Return the words of the command that submits the sweep, or more of it."""
         folder = f"hydra.sweep.dir={self.root}"
         partition = () if any("partition=" in word for word in overrides) else ("hydra.launcher.partition=gpu",)
-        words = [*grid, folder, *launcher, *(partition if launcher is ON_SLURM else ()), *JUDGED, *overrides]
-        return [sys.executable, str(self.app), "-m", *words, f"pace.orders={self.orders}"]
+        words = [*grid, folder, *launcher, *(partition if launcher is ON_SLURM else ()), *self.own, *overrides]
+        orders = [f"pace.orders={self.orders}"] if self.app == APP else []
+        return [sys.executable, str(self.app), "-m", *words, *orders]
 
     def submit(self, *overrides, grid=GRID, check=True, **options) -> subprocess.CompletedProcess[str]:
         """Submit the sweep as a person does."""
@@ -226,11 +231,15 @@ class Drill:
 
 def run_calmly(root: Path, *overrides, grid=GRID) -> Drill:
     """Run the grid on this machine, with nothing in its way, as the oracle for sweeps under faults."""
-    drill = Drill(cluster=None, root=root)
+    return calmly(Drill(cluster=None, root=root), "pace.seconds=0", "pace.save_every=0", *overrides, grid=grid)
+
+
+def calmly(drill: Drill, *overrides, grid) -> Drill:
+    """Run a sweep on this machine, and return it."""
     launcher = ("hydra/launcher=sharded_local", "hydra.launcher.n_jobs=2", "hydra.launcher.trials_per_shard=50")
-    words = drill.command("pace.seconds=0", "pace.save_every=0", *overrides, grid=grid, launcher=launcher)
+    words = drill.command(*overrides, grid=grid, launcher=launcher)
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(words, env=env, cwd=APP.parent, capture_output=True, text=True, timeout=240)
+    done = subprocess.run(words, env=env, cwd=drill.app.parent, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     return drill
 

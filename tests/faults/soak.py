@@ -11,15 +11,17 @@ import json
 import random
 import time
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from tests.faults.drill import OPEN, Drill
+from tests.faults.drill import OPEN
 from tests.faults.nemesis import Nemesis, Scene
 
 if TYPE_CHECKING:
     import subprocess
     from pathlib import Path
+
+    from tests.faults.drill import Drill
 
 LOOK_SECONDS = 1.0
 COLLECT_SECONDS = 8.0
@@ -76,15 +78,15 @@ class Toll:
         return {"faults": self.faults, **asdict(self), "kinds": dict(sorted(self.kinds.items())), "clean": self.clean}
 
 
-def soak(cluster, folder: Path, calm: Drill, *, grid, seed, faults, period=2.5, settings=()) -> Toll:  # noqa: PLR0913
-    """Sweep the grid under faults again and again until there were so many; return what it came to."""
+def soak(cluster, folder: Path, calm: Drill, *, grid, seed, faults, period=2.5, settings=(), kinds=None) -> Toll:  # noqa: PLR0913
+    """Sweep the grid of the calm sweep's app under faults until there were so many; return what it came to."""
     toll = Toll(seed)
     begun = time.monotonic()
     while toll.faults < faults:
         cluster.verb("up")
         toll.sweeps += 1
-        drill = Drill(cluster, folder / f"sweep-{toll.sweeps}")
-        nemesis = Nemesis(Scene(drill), seed + toll.sweeps - 1, folder / f"nemesis-{toll.sweeps}.jsonl")
+        drill = replace(calm, cluster=cluster, root=folder / f"sweep-{toll.sweeps}")
+        nemesis = Nemesis(Scene(drill), seed + toll.sweeps - 1, folder / f"nemesis-{toll.sweeps}.jsonl", kinds)
         wanted = min(faults - toll.faults + SPARE, PER_SWEEP)
         one = _Sweep(drill, nemesis, toll, wanted, period)
         drill.submit(*SETTINGS, *settings, grid=grid)

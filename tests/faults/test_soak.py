@@ -2,7 +2,9 @@
 
 import pytest
 
-from tests.faults.drill import run_calmly
+from tests.conftest import ROOT
+from tests.faults.drill import Drill, calmly, run_calmly
+from tests.faults.nemesis import FAULTS
 from tests.faults.soak import printed, soak
 
 pytestmark = [pytest.mark.slurm, pytest.mark.timeout(900)]
@@ -18,4 +20,21 @@ def test_a_sweep_under_sixty_faults_comes_to_what_a_calm_one_comes_to(devcluster
     print(printed(toll))  # noqa: T201 for -rP
 
     assert toll.faults >= 60
+    assert toll.clean
+
+
+TRAINING = ("epochs=4", "batch_size=64", "hydra.launcher.stack_size=1")
+CELLS = ("model.dropout=0.3,0.5", "optimizer.lr=0.001,0.0005", "seed=1,2,3,4")
+
+
+@pytest.mark.slow
+def test_training_under_faults_comes_to_the_same_bytes(devcluster, tmp_path):
+    """The shipped task with its engine fixed (`sequential`): twenty faults change no metric of any trial."""
+    calm = calmly(Drill(None, tmp_path / "calm", app=ROOT / "jobs" / "train.py", own=TRAINING), grid=CELLS)
+    kinds = set(FAULTS) - {"misbehave"}  # it takes no orders
+    settings = ("hydra.launcher.trials_per_shard=4",)
+    toll = soak(devcluster, tmp_path, calm, grid=CELLS, seed=7, faults=20, period=4.0, settings=settings, kinds=kinds)
+    print(printed(toll))  # noqa: T201 for -rP
+
+    assert toll.faults >= 20
     assert toll.clean
