@@ -187,7 +187,7 @@ class Drill:
         status = self.status()
         if sum(status["counts"][name] for name in OPEN) == 0:
             return "collect"
-        if any(shard["remedy"].startswith("scontrol release") for shard in status["shards"]):
+        if releases(status):
             return "release"
         return "resume" if "hpc-sweep resume" in self.verb("status").stdout else ""
 
@@ -198,7 +198,7 @@ class Drill:
 
     def remedy(self, status) -> int:
         """Do what `status` says of held tasks; return for how many."""
-        told = {shard["remedy"] for shard in status["shards"] if shard["remedy"].startswith("scontrol release")}
+        told = releases(status)
         for command in told:
             self.run(*command.split())
         return len(told)
@@ -227,6 +227,12 @@ class Drill:
             body = json.loads(entry.read_text())["body"]
             found.update(line["trial"] for line in body.get("results", ()) if line["outcome"] is not None)
         return found
+
+
+def releases(status) -> set[str]:
+    """Return the commands by which `status` would have held tasks released, the steward among them."""
+    told = [one["remedy"] for one in (*status["shards"], status["steward"]) if one is not None]
+    return {command for command in told if command.startswith("scontrol release")}
 
 
 def run_calmly(root: Path, *overrides, grid=GRID) -> Drill:
