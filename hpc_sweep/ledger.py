@@ -120,9 +120,18 @@ def read_identity(sweep: paths.Sweep) -> Identity:
     body = records.read_sealed(sweep.identity)
     try:
         fields = {name: body[name] for name in Identity.__dataclass_fields__ if name != "objective"}
-        return Identity(**fields, objective=Objective.parse(body["objective"]))
+        return Identity(**fields, objective=Objective.parse(body["objective"] | _said_later(sweep)))
     except (KeyError, TypeError, AttributeError) as error:
         raise CorruptRecordError("sweep.json lacks what it must say.", where=f"{sweep.identity}: {error}") from None
+
+
+def say_mode(sweep: paths.Sweep, mode: str) -> None:
+    """Say whether more or less is better, for a sweep that has not said it; what is said first stands."""
+    records.publish(sweep.mode, records.seal({"mode": mode, "schema": records.SCHEMA}))
+
+
+def _said_later(sweep: paths.Sweep) -> dict[str, str]:
+    return {"mode": records.read_sealed(sweep.mode)["mode"]} if sweep.mode.is_file() else {}
 
 
 def read_ledger(

@@ -11,6 +11,7 @@
                                                             checkpoints/<trial id>/}
       merged/{trials,curves}.csv
       decision/{decision.json,report.html,report.md,leaderboard.csv,plots/,winner/optimized.yaml}
+      mode.json                    whether more or less is better, where the sweep had not said it
       choice.json                  a person's other choice than the pick
       production/<digest>/         long runs of a winner
       previous/                    what `hydra.launcher.existing=anew` moved away
@@ -81,6 +82,11 @@ class Sweep:
     def identity(self) -> Path:
         """Written once; its exclusive publication is the ownership of the folder."""
         return self.root / IDENTITY
+
+    @property
+    def mode(self) -> Path:
+        """Whether more or less is better, said later by a sweep that had not said it; written once."""
+        return self.root / "mode.json"
 
     @property
     def plan(self) -> Path:

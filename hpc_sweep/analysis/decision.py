@@ -188,7 +188,8 @@ def _nothing_ranked(evidence: Evidence) -> str:
     if objective.mode is None:
         return (
             f"Nothing is ranked: the sweep does not say whether {objective.metric} is better when it is high or low. "
-            "Declare it with objective.mode=max or objective.mode=min."
+            "Type the sweep's command again with hydra.launcher.objective.mode=max (or min) and its hydra.sweep.dir: "
+            "what was trained is ranked, and nothing is trained again."
         )
     if evidence.scored:
         return f"Nothing is ranked: no configuration keeps to {' and '.join(map(str, objective.limits))}."

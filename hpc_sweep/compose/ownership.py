@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from hpc_sweep.compose.settings import Settings
     from hpc_sweep.compose.snapshot import Root
 
-RECORDS = ("sweep.json", "plan", "submissions", "shards", "code", "merged", "decision", "production")
+RECORDS = ("sweep.json", "plan", "submissions", "shards", "code", "merged", "decision", "production", "mode.json")
 
 NAMED = 5
 """How many differences a refusal names."""
@@ -65,6 +66,8 @@ def take(
             next_step="Give another hydra.sweep.dir, or type hydra.launcher.existing=extend to add trials to this one.",
         )
     found = ledger.read_identity(sweep)
+    unsaid = found.objective.mode is None
+    found = replace(found, objective=replace(found.objective, mode=wanted.objective.mode)) if unsaid else found
     differs = _differences(sweep, found, wanted, settings, base)
     differs = differs or _code_difference(sweep, found, wanted, settings, roots)
     if differs:
@@ -73,6 +76,8 @@ def take(
             where=f"Folder: {sweep.root}",
             next_step=_way_out(differs),
         )
+    if unsaid and found.objective.mode is not None:
+        ledger.say_mode(sweep, found.objective.mode)
     return found
 
 

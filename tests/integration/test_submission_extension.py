@@ -37,6 +37,21 @@ def test_an_extension_runs_exactly_what_is_new_in_any_order(app, tmp_path):
     assert ended(root) == (4, 4)
 
 
+def test_a_direction_that_was_forgotten_is_said_later(app, tmp_path):
+    """Nothing is ranked without it; the same command with a mode ranks what was trained, and trains nothing again."""
+    root = tmp_path / "sweep"
+    without = [word for word in LOCAL if "mode=" not in word]
+    first = app.sweep(root, *without, "x=1,2")
+    assert "Type the sweep's command again with hydra.launcher.objective.mode=max" in first.stdout
+    again = app.sweep(root, *LOCAL, "x=1,2")
+    other = app.sweep(root, *without, "hydra.launcher.objective.mode=min", "x=1,2")
+
+    assert again.returncode == 0, again.stderr
+    assert json.loads((root / "decision" / "decision.json").read_text())["winner"]["configuration"] == {"x": 2}
+    assert runs(tmp_path / "notes") == {1: 1, 2: 1}
+    assert 'objective.mode ("max" there, "min" here)' in other.stderr
+
+
 @pytest.mark.parametrize(
     ("changed", "named"),
     [
