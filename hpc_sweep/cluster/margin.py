@@ -45,9 +45,12 @@ def slowest_save(sweep: paths.Sweep, shards: Iterable[int]) -> float:
 
 
 def _epoch(result: Mapping[str, Any]) -> float:
-    """Return the seconds of one epoch; ``seconds`` is a trial's share of its stack, whose members train together."""
-    together: int = (result.get("extras") or {}).get("stack", {}).get("size", 1)
-    return together * float(result.get("seconds") or 0.0) / max(result.get("epochs") or 1, 1)
+    """Return the seconds of one epoch of a trial and of what trained together with it.
+
+    Our own trainer measures it; of other apps a trial's seconds are taken to be spread evenly over its epochs.
+    """
+    measured = (result.get("extras") or {}).get("stack", {}).get("epoch_seconds")
+    return float(measured or (result.get("seconds") or 0.0) / max(result.get("epochs") or 1, 1))
 
 
 def _saves(sweep: paths.Sweep, shard: int) -> Iterator[dict[str, float]]:
