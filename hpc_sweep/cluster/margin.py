@@ -49,8 +49,8 @@ def _epoch(result: Mapping[str, Any]) -> float:
 
     Our own trainer measures it; of other apps a trial's seconds are taken to be spread evenly over its epochs.
     """
-    measured = (result.get("extras") or {}).get("stack", {}).get("epoch_seconds")
-    return float(measured or (result.get("seconds") or 0.0) / max(result.get("epochs") or 1, 1))
+    timed = (result.get("extras") or {}).get("stack", {}).get("epoch_seconds")
+    return float(timed or (result.get("seconds") or 0.0) / max(result.get("epochs") or 1, 1))
 
 
 def _saves(sweep: paths.Sweep, shard: int) -> Iterator[dict[str, float]]:
