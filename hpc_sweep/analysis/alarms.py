@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from hpc_sweep.analysis.standing import Standing
     from hpc_sweep.analysis.table import Evidence, Observation
+    from hpc_sweep.ledger import Ledger
+    from hpc_sweep.trial import Trial
 
 _NAMED = 12
 _SELECTED_ON = frozenset({"test", "ood", "holdout", "heldout", "eval_test"})
@@ -169,18 +171,23 @@ def _unreadable_records(evidence: Evidence) -> str:
     return f"{len(problems)} records cannot be used. The first: {problems[0]}" if problems else ""
 
 
+def conflicting(ledger: Ledger) -> list[Trial]:
+    """Return the trials that ended a second time with another outcome or other metrics, in the plan's order."""
+    first = {row.trial.id: row.result for row in ledger.rows if row.result is not None}
+    differing = {late["trial"] for late in ledger.late if _differs(first.get(late["trial"]), late)}
+    return [row.trial for row in ledger.rows if row.trial.id in differing]
+
+
 def _conflicting_outcomes(evidence: Evidence) -> str:
-    first = {one.trial.id: one for one in evidence.observations}
-    differing = [first[late["trial"]] for late in evidence.ledger.late if _differs(first.get(late["trial"]), late)]
-    numbers = sorted({one.trial.number for one in differing})
+    numbers = [trial.number for trial in conflicting(evidence.ledger)]
     if not numbers:
         return ""
     return f"{len(numbers)} trials have a second outcome that differs from the first, which stands: {runs(numbers)}."
 
 
-def _differs(one: Observation | None, late: Mapping[str, Any]) -> bool:
-    return one is not None and any(
-        canonical(one.result.get(name)) != canonical(late.get(name)) for name in ("outcome", "metrics")
+def _differs(first: Mapping[str, Any] | None, late: Mapping[str, Any]) -> bool:
+    return first is not None and any(
+        canonical(first.get(name)) != canonical(late.get(name)) for name in ("outcome", "metrics")
     )
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from hpc_sweep.analysis.judge import Judgement
     from hpc_sweep.analysis.standing import Standing
     from hpc_sweep.analysis.table import Configuration, Evidence, Observation
+    from hpc_sweep.ledger import Row
 
 MOST_CONFIRMED = 4
 """How many configurations of the short list get fresh replicates at most."""
@@ -67,6 +68,7 @@ def confirmation(evidence: Evidence, stand: Standing | None) -> Confirmation | N
     named = params[part.confirms["named"]]
     one = next(one for one in evidence.configurations if configuration(one.params) == named)
     runs = [run for run in one.observations if run.trial.id in origins]
+    own = {run.trial.id for run in runs}
     scored = [run for run in runs if run.scored]
     values = [run.value for run in scored]
     return Confirmation(
@@ -74,7 +76,7 @@ def confirmation(evidence: Evidence, stand: Standing | None) -> Confirmation | N
         trials=[run.trial.number for run in scored],
         planned=len(runs),
         n=len(scored),
-        over=all(run.status in _ENDED for run in runs),
+        over=all(_ended(row) for row in evidence.ledger.rows if row.trial.id in own),
         mean=math.fsum(values) / len(values) if values else None,
         sd=statistics.stdev(values) if len(values) > 1 else None,
         interval=_interval(values, evidence, stand) if values and stand else None,
@@ -91,6 +93,12 @@ def fresh_trials(evidence: Evidence) -> frozenset[str]:
 def of_the_design(one: Configuration, fresh: frozenset[str]) -> list[Observation]:
     """Return the scored runs of a configuration without those that confirm."""
     return [run for run in one.scored if run.trial.id not in fresh]
+
+
+def _ended(row: Row) -> bool:
+    """Tell whether a trial has its last word: a failure that will be tried again is none."""
+    error = (row.failure or {}).get("error") or {}
+    return row.status in _ENDED and not (row.status is Status.FAILED and error.get("retryable", False))
 
 
 def _interval(values: Sequence[float], evidence: Evidence, stand: Standing) -> tuple[float, float] | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import logging
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from omegaconf import OmegaConf
 
@@ -107,7 +107,7 @@ def replicate_of(configuration: Mapping[str, Any], key: str) -> object:
     return None if node is _ABSENT else node
 
 
-def is_replicate(value: object) -> bool:
+def is_replicate(value: object) -> TypeGuard[int]:
     """Tell whether a replicate is a whole number, after which others can be counted."""
     return isinstance(value, int) and not isinstance(value, bool)
 

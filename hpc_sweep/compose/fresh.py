@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import copy
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf, open_dict, read_write
+from omegaconf.basecontainer import BaseContainer
 
 from hpc_sweep.cluster import confirming
 from hpc_sweep.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from omegaconf import DictConfig
 
@@ -19,32 +21,54 @@ if TYPE_CHECKING:
     from hpc_sweep.compose.trials import Composed
     from hpc_sweep.trial import Trial
 
+FOLDER = "fresh"
+"""Where in a sweep's folder the jobs of fresh replicates have theirs."""
+
 _NOT_CONFIRMED = "Type objective.confirm=0 to go without (hydra.launcher.objective.confirm=0 in an app of your own)"
 
 
-def refuse_unconfirmable(job: Composed, settings: Settings, master: DictConfig, parameters: Mapping[str, Any]) -> None:
+def refuse_unconfirmable(
+    batch: Sequence[Composed], settings: Settings, master: DictConfig, parameters: Mapping[str, Any]
+) -> None:
     """Refuse ``objective.confirm`` where no fresh replicate could be planned: before anything is submitted."""
     if not settings.objective.confirm:
         return
     asked, key = f"objective.confirm={settings.objective.confirm}", str(settings.objective.replicate)
-    value = confirming.replicate_of(job.raw, key)
-    if value is None or not confirming.is_replicate(value):
-        found = f"is {value!r}, no whole number" if value is not None else "is no key of the configuration"
-        raise UserError(
-            f"{asked} cannot be met: the replicate '{key}' {found}.",
-            next_step=f"Give the configuration a whole number '{key}' that its random streams follow from, or name "
-            f"another key with objective.replicate. {_NOT_CONFIRMED}.",
-        )
     if _in_batches(master):
         raise UserError(
             f"{asked} cannot be met: the sweeper asks in batches, and nobody knows which one is the last.",
             next_step=f"Use Hydra's basic sweeper in one batch. {_NOT_CONFIRMED}.",
         )
-    if confirming.identity(job.raw, parameters) != job.trial.id:
+    with _as_elsewhere():
+        for job in batch:
+            _refuse_job(job, asked, key, parameters)
+
+
+def _refuse_job(job: Composed, asked: str, key: str, parameters: Mapping[str, Any]) -> None:
+    """Refuse a job whose fresh replicates the steward could not name, or could not tell from the job itself."""
+    value = confirming.replicate_of(job.raw, key)
+    if not confirming.is_replicate(value):
+        found = f"is {value!r}, no whole number" if value is not None else "is no key of the configuration"
+        raise UserError(
+            f"{asked} cannot be met: the replicate '{key}' {found}.",
+            where=f"Trial {job.trial.number}",
+            next_step=f"Give the configuration a whole number '{key}' that its random streams follow from, or name "
+            f"another key with objective.replicate. {_NOT_CONFIRMED}.",
+        )
+    own = confirming.identity(job.raw, parameters)
+    if own != job.trial.id:
         raise UserError(
             f"{asked} cannot be met: the configuration has values that JSON cannot say (an Enum, a resolver of its "
             "own), so that a fresh replicate could not be named.",
+            where=f"Trial {job.trial.number}",
             next_step=f"Type the sweep's command with {key}=<new ones> when it is over. {_NOT_CONFIRMED}.",
+        )
+    if confirming.identity(confirming.repeat(job.raw, key, value + 1), parameters) == own:
+        raise UserError(
+            f"{asked} cannot be met: identity.exclude says that '{key}' cannot change the result, so that a fresh "
+            "replicate would be the same trial.",
+            next_step=f"Take '{key}' out of identity.exclude, or name another key with objective.replicate. "
+            f"{_NOT_CONFIRMED}.",
         )
 
 
@@ -57,7 +81,25 @@ def on_replicate(config: DictConfig, key: str, trial: Trial) -> DictConfig:
         job.hydra.job.override_dirname = f"{job.hydra.job.override_dirname},{key}={trial.replicate}".lstrip(",")
         job.hydra.job.num = trial.number - 1
         job.hydra.job.id = str(trial.number - 1)
+        # A job of the sweep may have this number: Hydra counts what is asked for, and a plan holds no trial twice.
+        job.hydra.sweep.subdir = f"{FOLDER}/{_unresolved(job.hydra.sweep)['subdir']}"
     return job
+
+
+def _unresolved(node: DictConfig) -> dict[str, Any]:
+    values: Any = OmegaConf.to_container(node, resolve=False)
+    return dict(values)
+
+
+@contextmanager
+def _as_elsewhere() -> Iterator[None]:
+    """Take the app's own resolvers away for a while: whoever plans fresh replicates later does not have them."""
+    here = BaseContainer._resolvers  # noqa: SLF001 because OmegaConf has no other way to list them
+    OmegaConf.clear_resolvers()
+    try:
+        yield
+    finally:
+        BaseContainer._resolvers = here  # noqa: SLF001 because OmegaConf has no other way to restore them
 
 
 def _in_batches(master: DictConfig) -> bool:

@@ -72,7 +72,7 @@ def launch(session: Session, overrides: Sequence[Sequence[str]], first_job: int)
     configure_log(session.config.hydra.hydra_logging, session.config.hydra.verbose)
     batch = _compose(session, overrides, first_job)
     settings = Settings.read(batch[0].task, session.parameters)
-    fresh.refuse_unconfirmable(batch[0], settings, session.config, session.parameters)
+    fresh.refuse_unconfirmable(batch, settings, session.config, session.parameters)
     if session.parameters.get("dry_run"):
         print(_preview(session, batch))  # noqa: T201 because the preview is what was asked for
         return []

@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hpc_sweep.analysis.alarms import conflicting
 from hpc_sweep.analysis.table import label
 from hpc_sweep.report.wording import number, production_command
 from hpc_sweep.trial import Status
@@ -45,7 +46,10 @@ def status_lines(ledger: Ledger) -> list[str]:
     lines += [_failure_line(row) for row in failed[:NAMED]]
     if len(failed) > NAMED:
         lines.append(f"… and {len(failed) - NAMED} more failed.")
-    lines += [f"Conflict: trial {late['trial'][:12]} ended twice; the first outcome stands." for late in ledger.late]
+    lines += [
+        f"Conflict: trial {one.id[:12]} ended twice, differently; the first outcome stands."
+        for one in conflicting(ledger)
+    ]
     return lines + list(ledger.problems)
 
 

@@ -13,6 +13,12 @@ from tests.integration.sweeping import ON_SLURM, App, arrays, runs, until_over
 
 CONFIRM = tuple(f"hydra.launcher.objective.{field}" for field in ("mode=max", "replicate=fixed", "confirm=2"))
 LOCAL = ("hydra/launcher=sharded_local", "hydra.launcher.n_jobs=2", *CONFIRM)
+HELPER = """\
+from omegaconf import OmegaConf
+
+FACTOR = 2
+OmegaConf.register_new_resolver("double", lambda value: 2 * value)
+"""
 SWEEP = ("x=1,2,3", "fixed=1,5")
 
 
@@ -50,7 +56,17 @@ def test_the_pick_runs_on_fresh_seeds_at_the_end_of_a_local_sweep(app, tmp_path)
     assert "Confirmed:   6" in done.stdout
     assert "Confirmed:   6" in again.stdout
     assert "Nothing is left to train." in resumed.stdout
-    assert (root / "6" / "app.log").exists()  # Hydra's own folder of the first fresh run
+    assert (root / "fresh" / "6" / "app.log").exists()  # Hydra's own folder of the first fresh run
+
+
+def test_a_job_of_the_sweep_keeps_its_folder(app, tmp_path):
+    """Hydra counts a duplicate that the plan holds once: the first fresh run has the number of the last job."""
+    root = tmp_path / "sweep"
+    app.sweep(root, *LOCAL, "x=1,1,2", check=True)
+
+    assert "x=2" in (root / "2" / ".hydra" / "overrides.yaml").read_text()
+    assert "fixed=1" in (root / "2" / ".hydra" / "config.yaml").read_text().replace(": ", "=")
+    assert "fixed=2" in (root / "fresh" / "2" / ".hydra" / "overrides.yaml").read_text()
 
 
 def test_a_sweep_that_is_killed_while_it_confirms_goes_on_without_a_second_plan(app, tmp_path):
@@ -77,11 +93,14 @@ def test_a_sweep_that_is_killed_while_it_confirms_goes_on_without_a_second_plan(
         (("hydra.launcher.objective.replicate=seed",), "the replicate 'seed' is no key of the configuration"),
         (("hydra.launcher.objective.replicate=how",), "the replicate 'how' is '', no whole number"),
         (("hydra.sweeper.max_batch_size=2",), "the sweeper asks in batches"),
+        (("hydra.launcher.identity.exclude=[fixed]",), "identity.exclude says that 'fixed' cannot change the result"),
+        (("+y=${double:8}",), "a resolver of its own"),
         (("hydra.launcher.objective.confirm=-1",), "is no number of fresh replicates"),
     ],
 )
 def test_what_cannot_be_confirmed_is_refused_before_anything_is_written(app, tmp_path, changed, sentence):
-    """A foreign app without a seed, a seed that is no number, a sweeper whose last batch nobody knows."""
+    """A foreign app without a seed, a seed that is no number or no matter, a value that only the app can resolve."""
+    (app.folder / "helper.py").write_text(HELPER)
     root = tmp_path / "sweep"
     done = app.sweep(root, *LOCAL, "x=1,2", *changed)
 

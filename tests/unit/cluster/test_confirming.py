@@ -110,6 +110,23 @@ def test_the_confirmed_score_is_the_fresh_mean_of_the_one_that_was_named(sweep):
     assert decide(ledger.read_ledger(sweep)).parse(whole.as_json()) == whole
 
 
+@pytest.mark.parametrize(("retryable", "confirmed"), [(True, False), (False, True)])
+def test_a_failure_that_is_tried_again_is_waited_for(sweep, retryable, confirmed):
+    """While a fresh run may still get a score, no mean over fewer is quoted; a failure for good is left out."""
+    part = confirming.extend(sweep, PARAMETERS)
+    own = [trial for trial in part.trials if trial.params == part.trials[0].params]
+    run(sweep, part, only={trial.number for trial in part.trials} - {own[1].number})
+    error = {"reason": "signal 9", "text": "killed", "retryable": retryable, "tries": 1}
+    publish(sweep, own[1].shard, [{"trial": own[1].id, "outcome": None, "metrics": {}, "epochs": 0, "error": error}])
+
+    state = ledger.read_ledger(sweep, over=[own[1].shard])
+    decision = decide(state)
+
+    assert state.counts["failed"] == 1
+    assert decision.confirmation.over is confirmed
+    assert (decision.winner.confirmed is not None) is confirmed
+
+
 def test_a_leader_that_the_fresh_runs_made_is_not_quoted_as_confirmed(sweep):
     """The named one fails on its fresh seeds: another leads by all runs, and has no confirmed score."""
     part = confirming.extend(sweep, PARAMETERS)

@@ -141,10 +141,10 @@ def test_sweep_without_a_score_has_a_report(tmp_path, ending):
 
 
 def test_sweep_without_a_mode_says_what_to_type(tmp_path):
-    """The reader is told to declare a direction."""
+    """The reader is told to declare a direction for the sweep that is there."""
     told = report_of(tmp_path, GRID, full, objective=replace(ACCURACY, mode=None))
 
-    assert "objective.mode=max or objective.mode=min" in section(told, "No winner")
+    assert "hydra.launcher.objective.mode=max (or min) and its hydra.sweep.dir" in section(told, "No winner")
 
 
 def test_production_is_offered_for_our_tasks_and_the_config_group_for_foreign_apps(tmp_path):
