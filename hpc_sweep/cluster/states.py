@@ -86,14 +86,15 @@ def glance(sweep: paths.Sweep) -> list[Task] | None:
     tokens = {one.intent.token for one in log if one.intent.executor == "slurm"}
     if not tokens:
         return []
-    known = _remembered(sweep)
+    last = intents.last(sweep)
+    known = _remembered(sweep, last)
     if known is not None:
         return known
     try:
         tasks = [task for task in slurm.queue() if task.name in tokens] if slurm.present() else None
     except SchedulerError:
         tasks = None
-    _remember(sweep, tasks)
+    _remember(sweep, last, tasks)
     return tasks
 
 
@@ -182,21 +183,21 @@ def _by_token(tasks: Sequence[Task]) -> dict[tuple[str, int], Task]:
     return found
 
 
-def _remembered(sweep: paths.Sweep) -> list[Task] | None:
-    """Return the answer that somebody got within the last seconds, if there is one."""
+def _remembered(sweep: paths.Sweep, last: int) -> list[Task] | None:
+    """Return the answer that somebody got within the last seconds and after the last submission, if there is one."""
     try:
         said = records.read_json(sweep.queue)
-        age = time.time() - said["time"]
-        return [slurm.Task(*row) for row in said["tasks"]] if 0 <= age < CALL_SECONDS else None
+        fresh = 0 <= time.time() - said["time"] < CALL_SECONDS and said["submission"] == last
+        return [slurm.Task(*row) for row in said["tasks"]] if fresh else None
     except (OSError, CorruptRecordError, KeyError, TypeError):
         return None
 
 
-def _remember(sweep: paths.Sweep, tasks: Sequence[Task] | None) -> None:
+def _remember(sweep: paths.Sweep, last: int, tasks: Sequence[Task] | None) -> None:
     if tasks is None:
         return
     rows = [list(vars(task).values()) for task in tasks]
     try:
-        records.replace(sweep.queue, records.canonical({"time": time.time(), "tasks": rows}) + "\n")
+        records.replace(sweep.queue, records.canonical({"time": time.time(), "submission": last, "tasks": rows}) + "\n")
     except OSError:  # somebody else's sweep: it may be looked at all the same
         return

@@ -39,5 +39,6 @@ def _levels(override: Override) -> int:
     if isinstance(value, ChoiceSweep):
         return max(len(value.list), 1)
     if isinstance(value, RangeSweep):
-        return max(math.ceil((float(value.stop) - float(value.start)) / float(value.step)), 1)
+        first, last = float(value.start or 0), float(value.stop or 0)
+        return max(math.ceil((last - first) / float(value.step)), 1)
     return 1

@@ -36,8 +36,10 @@ def production(folder, *more):
     return run([ROOT / "jobs" / "production.py"], f"sweep={folder}", "epochs=2", *more)
 
 
-def the_run(folder) -> Path:
-    (found,) = (path.parent for path in folder.glob("production/*/config.yaml"))
+def the_run(folder, batch_size=64) -> Path:
+    """Return the folder of the only production run with this batch size."""
+    configs = folder.glob("production/*/config.yaml")
+    (found,) = (path.parent for path in configs if f"batch_size: {batch_size}\n" in path.read_text())
     return found
 
 
@@ -66,7 +68,7 @@ def test_a_run_that_a_living_process_trains_is_refused(swept):
     """The claim of this very process, which lives, turns another one away in a sentence."""
     folder, _ = swept
     assert production(folder, "batch_size=48").returncode == 0
-    (other,) = (p.parent for p in folder.glob("production/*/config.yaml") if "batch_size: 48" in p.read_text())
+    other = the_run(folder, batch_size=48)
     (other / "result.json").unlink()
     last = max(other.glob("claim-*.json"))
     assert records.publish(last.with_name("claim-0002.json"), records.canonical(notes()) + "\n")
