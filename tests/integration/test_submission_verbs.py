@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import time
 
 import pytest
 
@@ -117,16 +118,19 @@ def test_every_verb_works_without_slurms_commands(app, held, tmp_path):
 
 
 def test_the_scheduler_is_asked_once_in_ten_seconds(app, held, tmp_path):
-    """Whoever asks, and however often: six looks within ten seconds are at most one call of Slurm's commands."""
+    """Whoever asks, and however often: looks within ten seconds are at most one call of Slurm's commands."""
     calls = tmp_path / "calls"
     for name in ("squeue", "sacct", "scontrol", "sinfo"):
         real = shutil.which(name)
         env = put_on_path(tmp_path / "bin", name, f'#!/bin/sh\necho {name} >> "{calls}"\nexec {real} "$@"\n')
     forget_the_queue(held)
+    begun = time.monotonic()
     for _ in range(3):
         assert app.status(held, env=env)["counts"]["held"] == 3
+    allowed = 1 + int(time.monotonic() - begun) // 10
 
-    assert calls.read_text().split() == ["squeue"]
+    assert set(calls.read_text().split()) == {"squeue"}
+    assert len(calls.read_text().split()) <= allowed
 
 
 def test_logs_show_what_one_trial_printed(app, tmp_path):
