@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import math
+import weakref
 
 import pytest
 import torch
@@ -188,6 +190,81 @@ def test_a_trial_that_does_not_fit_alone_has_failed_with_what_to_type():
     assert left.endings[1].result is None
     assert "One trial alone does not fit into memory" in str(error)
     assert "batch_size=4" in str(error)
+
+
+class Crowded(Zoo):
+    """Memory for so many models at once, counted as they live; or a GPU that fails with the next."""
+
+    def __init__(self, most, error=None):
+        super().__init__()
+        self.most, self.living = most, weakref.WeakSet()
+        self.error = error or torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    def model(self, cfg):
+        """Make one more where there is room."""
+        gc.collect()
+        if len(self.living) >= self.most:
+            raise self.error
+        made = super().model(cfg)
+        self.living.add(made)
+        return made
+
+
+def test_a_member_for_which_memory_has_no_room_waits_for_a_smaller_stack():
+    """Four trials where three models fit: two at once, published before a step; nobody is charged."""
+    configs = grid("layernorm mlp", 4)
+    left = shard(configs, 4, engine="grouped", task=Crowded(3))
+
+    assert [(choice["engine"], choice["size"]) for choice in left.choices] == [("grouped", 2)]
+    assert "4 at once failed: OutOfMemoryError" in left.choices[0]["why"]
+    for index, cfg in enumerate(configs):
+        close(left.result(index), alone(cfg), "grouped")
+
+
+def test_a_member_that_enters_a_running_stack_where_memory_ends_waits_too():
+    """The third trial takes a free place, where there is room for one: the second goes on alone, and then the third."""
+    lengths = (1, 4, 2)
+    configs = [configuration("layernorm mlp", epochs=n, seed=n) for n in lengths]
+    task = Crowded(2)
+
+    class Shrinking(Told):
+        def report(self, epoch, metrics):
+            super().report(epoch, metrics)
+            task.most = 1
+
+    endings, records, reports = {}, [], [[], [], []]
+    digests = tuple(Member.of(task, cfg, Quiet()).digest for cfg in configs)
+    trials = [(cfg, Shrinking(told)) for cfg, told in zip(configs, reports, strict=True)]
+    begun = []
+    listener = Listener(
+        lambda ending: endings.update({ending.index: ending}), begun=begun.append, chosen=records.append
+    )
+    fit_all(task, trials, CPU, listener, Stacking(earlier=[Choice("grouped", 2, digests).record()]))
+
+    assert [record["size"] for record in records] == [1]
+    assert [ending.error for ending in endings.values()] == [None] * 3
+    assert [len(told) for told in reports] == list(lengths)
+    assert begun == [0, 1, 2]
+
+
+def test_a_trial_that_cannot_even_begin_alone_has_failed_with_what_to_type():
+    """No smaller stack would help."""
+    left = shard(grid("layernorm mlp", 2), 2, engine="grouped", task=Crowded(0))
+
+    assert left.choices == []
+    assert all("One trial alone does not fit into memory" in str(left.endings[k].error) for k in range(2))
+
+
+def test_a_gpu_that_breaks_while_a_member_enters_ends_the_process_and_no_trial():
+    """The one that entered is no more to blame than those that were there."""
+    task = Crowded(1, RuntimeError("CUDA error: an illegal memory access was encountered"))
+    configs, endings = grid("layernorm mlp", 2), []
+    digests = tuple(Member.of(task, cfg, Quiet()).digest for cfg in configs)
+    stacking = Stacking(earlier=[Choice("grouped", 2, digests).record()])
+
+    with pytest.raises(RuntimeError, match="illegal memory access"):
+        fit_all(task, [(cfg, Quiet()) for cfg in configs], CPU, Listener(endings.append), stacking)
+    assert endings == []
 
 
 class Late(Zoo):
