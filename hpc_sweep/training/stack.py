@@ -143,27 +143,28 @@ class Stack:
                 continue
             lane.seconds += share
             outcome = lane.finish_epoch(measured[k], keep=len(self._lanes) > 1)
-            if outcome is Outcome.DIVERGED:
-                self._end(lane, outcome)
-            elif outcome is not None:
+            if outcome is not None:
                 ends.append((lane, outcome))
+        for lane, outcome in ends:  # before anything can go wrong with a checkpoint
+            self._end(lane, outcome)
         asked = self._save(self._alive)
-        for lane, outcome in ends:
-            if lane in self._lanes:
-                self._end(lane, outcome)
         if asked:
             self._stop(lane for lane in self._alive if lane not in asked)
 
     def _save(self, lanes: Iterable[Lane]) -> list[Lane]:
         """Keep a checkpoint of each, where its context wants one; return those that were asked to stop."""
-        asked = []
+        asked, failed = [], []
         for lane in lanes:
             try:
                 lane.save()
             except StoppedError:
                 asked.append(lane)
-            except Exception as error:  # noqa: BLE001 because a checkpoint that cannot be kept ends its trial only
-                self._leave(lane, error)
+            except Exception as error:  # a checkpoint that cannot be kept ends its trial only
+                if gpu_error(error) == BROKEN and len(self._alive) > 1:
+                    raise
+                failed.append((lane, error))
+        for lane, error in failed:  # when the others are safe, for that may end the process
+            self._leave(lane, error)
         return asked
 
     def _stop(self, unsaved: Iterable[Lane]) -> None:

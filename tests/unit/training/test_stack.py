@@ -396,6 +396,59 @@ def test_a_checkpoint_that_cannot_be_written_ends_that_trial_only(tmp_path):
         close(left.result(index), alone(configs[index]), "grouped")
 
 
+def test_a_trial_that_is_finished_needs_no_checkpoint_any_more(tmp_path):
+    """Its folder cannot be written to, and it has a result all the same, as its neighbours have."""
+    configs = [configuration("layernorm mlp", epochs=n, seed=n) for n in (1, 1, 3)]
+    (tmp_path / "1").write_text("in the way")
+    left = shard(configs, 3, engine="grouped", folder=tmp_path)
+
+    assert [left.result(index).epochs for index in range(3)] == [1, 1, 3]
+
+
+class Unsavable(Told):
+    """A context whose checkpoints meet an error, where it has one; those that are kept are noted."""
+
+    def __init__(self, folder, error):
+        super().__init__([], folder)
+        self.error, self.kept = error, []
+
+    def keep(self, epoch, save):
+        """Fail, or note that a checkpoint was kept."""
+        if self.error is not None:
+            raise self.error
+        save()
+        self.kept.append(epoch)
+
+
+class EndedError(Exception):
+    """Raised by a listener that wants no more of this process."""
+
+
+@pytest.mark.parametrize(
+    ("error", "raised", "ended", "kept"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory."), EndedError, [0], [1]),
+        (RuntimeError("CUDA error: device-side assert triggered"), RuntimeError, [], []),
+    ],
+    ids=["memory", "broken"],
+)
+def test_an_error_of_the_gpu_at_a_checkpoint_takes_no_neighbour_along(error, raised, ended, kept, tmp_path):
+    """Memory is one trial's own, told when the others are safe; that the GPU is broken may be anybody's."""
+    configs, endings = grid("layernorm mlp", 2), []
+    digests = tuple(Member.of(Zoo(), cfg, Quiet()).digest for cfg in configs)
+    contexts = [Unsavable(tmp_path / "0", error), Unsavable(tmp_path / "1", None)]
+
+    def end(ending):
+        endings.append(ending.index)
+        raise EndedError
+
+    stacking = Stacking(earlier=[Choice("grouped", 2, digests).record()])
+    with pytest.raises(raised):
+        fit_all(Zoo(), list(zip(configs, contexts, strict=True)), CPU, Listener(end), stacking)
+
+    assert (endings, contexts[1].kept) == (ended, kept)
+
+
 class Dataless(Zoo):
     """A task without data."""
 
