@@ -493,6 +493,29 @@ def test_an_earlier_choice_is_kept_to():
         close(left.result(index), first.result(index + 2), "vmap")
 
 
+def test_the_ids_of_the_plan_name_trials_in_choices_and_checkpoints(tmp_path):
+    """A value that each job resolves anew changes what is derived, and neither what binds nor what is gone on from."""
+    ids = ("planned-a", "planned-b")
+    published, reports = [], []
+
+    def attempt(host, earlier, **more):
+        configs = [configuration("batchnorm mlp", seed=seed, host=host) for seed in (1, 2)]
+        reports.append([])
+        trials = [(cfg, Told(reports[-1], tmp_path / str(k), **more)) for k, cfg in enumerate(configs)]
+        listener = Listener(lambda ending: ended.append(ending.error), chosen=published.append)
+        fit_all(Zoo(), trials, CPU, listener, Stacking(2, earlier, ids))
+
+    ended = []
+    with pytest.raises(KeyboardInterrupt):
+        attempt("one", (), stop_after=2)
+    assert [record["members"] for record in published] == [list(ids)]
+
+    attempt("another", published[:])
+    assert ended == [None, None]
+    assert len(published) == 1
+    assert [epoch for epoch, _ in reports[1]] == [3, 3, 4, 4]
+
+
 def test_a_size_of_one_trains_each_trial_alone():
     """No probe, no choice, and the very bits of a trial by itself."""
     configs = grid("batchnorm cnn", 3)
