@@ -141,19 +141,21 @@ class Stack:
         for k, lane in enumerate(self._lanes):
             if lane is None:
                 continue
-            lane.seconds += share
+            lane.seconds, lane.slowest_epoch = lane.seconds + share, max(lane.slowest_epoch, seconds)
             outcome = lane.finish_epoch(measured[k], keep=len(self._lanes) > 1)
             if outcome is not None:
                 ends.append((lane, outcome))
-        for lane, outcome in ends:  # before anything can go wrong with a checkpoint
+        stop = False
+        for lane, outcome in ends:  # before anything can go wrong with the others
+            stop |= outcome is Outcome.COMPLETED and _asked_to_stop_after(lane)
             self._end(lane, outcome)
         asked = self._save(self._alive)
-        if asked:
+        if asked or stop:
             self._stop(lane for lane in self._alive if lane not in asked)
 
     def _save(self, lanes: Iterable[Lane]) -> list[Lane]:
         """Keep a checkpoint of each, where its context wants one; return those that were asked to stop."""
-        asked, failed = [], []
+        asked, failed = list[Lane](), list[tuple[Lane, Exception]]()
         for lane in lanes:
             try:
                 lane.save()
@@ -163,8 +165,8 @@ class Stack:
                 if gpu_error(error) == BROKEN and len(self._alive) > 1:
                     raise
                 failed.append((lane, error))
-        for lane, error in failed:  # when the others are safe, for that may end the process
-            self._leave(lane, error)
+        for lane, reason in failed:  # when the others are safe, for that may end the process
+            self._leave(lane, reason)
         return asked
 
     def _stop(self, unsaved: Iterable[Lane]) -> None:
@@ -210,6 +212,17 @@ class Stack:
 
 def _member(waiting: Member | Lane) -> Member:
     return waiting.member if isinstance(waiting, Lane) else waiting
+
+
+def _asked_to_stop_after(finished: Lane) -> bool:
+    """Keep the last checkpoint of a trial, as far as that can be done: its result is there, and is none the worse."""
+    try:
+        finished.save()
+    except StoppedError:
+        return True
+    except Exception:  # noqa: BLE001 because nothing goes on from it unless the process dies now
+        return False
+    return False
 
 
 def _for_one(engine: str) -> str:

@@ -190,6 +190,7 @@ def test_a_shard_in_stacks_gives_the_table_of_one_by_one(place, size):
     (choice,) = stacked.choices()
     for row in stacked.rows():
         told = row.result["extras"]
+        assert told["stack"].pop("epoch_seconds") > 0
         assert told["stack"] == {name: choice[name] for name in ("engine", "size", "ratio", "why")}
         assert (told["threads"], told["allocator"]) == (1, "kept heap")
     parts = [entry.part for entry in stacked.entries()]
