@@ -23,7 +23,7 @@ from omegaconf.basecontainer import BaseContainer
 from hpc_sweep import ledger, records, tasks
 from hpc_sweep.compose.fresh import on_replicate
 from hpc_sweep.compose.trials import task_of
-from hpc_sweep.errors import CorruptRecordError, SweepError, UserError
+from hpc_sweep.errors import CorruptRecordError, UserError
 from hpc_sweep.identity import plain, resolved, trial_id
 from hpc_sweep.runtime.alone import one_by_one
 from hpc_sweep.training.listener import Ending
@@ -43,8 +43,14 @@ if TYPE_CHECKING:
     from hpc_sweep.training.listener import Listener
     from hpc_sweep.trial import Context, Trial
 
+    Composition = tuple[DictConfig, Context, str]  # a resolved configuration, whom it tells, and the trial's planned id
+
 REBUILT, CARRIED = "rebuilt", "carried"
 _HYDRAS_OWN = ("hydra", "now", "python_version")
+
+
+class ChangedDataError(UserError):
+    """The data are not those that the sweep was planned with."""
 
 
 def carry(
@@ -100,16 +106,31 @@ def loader(sweep: paths.Sweep, plan: Plan, stack_size: int | str) -> TrainAll:
             some, listening = [trials[index] for index in indices], listener.of(indices)
             part = plan.part_of(some[0][0])
             if part.form == REBUILT:
-                composed = [(configuration(part, trial), context) for trial, context in some]
-                _train_on_known_data(composed, listening, data, stack_size, earlier)
+                composed, sound = _composed(part, some, listening)
+                _train_on_known_data(composed, listening.of(sound), data, stack_size, earlier)
             else:
                 one_by_one(train_carried)(some, listening, earlier)
 
     return train_all
 
 
+def _composed(
+    part: Part, trials: Sequence[tuple[Trial, Context]], listener: Listener
+) -> tuple[list[Composition], list[int]]:
+    """Return what is needed of each trial to train it, and its index; one that cannot be composed has ended."""
+    composed: list[Composition] = []
+    sound: list[int] = []
+    for index, (trial, context) in enumerate(trials):
+        try:
+            composed.append((configuration(part, trial), context, trial.id))
+            sound.append(index)
+        except Exception as error:  # noqa: BLE001 because a failing trial ends only itself
+            listener.ended(Ending(index, None, error, 0.0))
+    return composed, sound
+
+
 def _train_on_known_data(
-    trials: Sequence[tuple[DictConfig, Context]],
+    trials: Sequence[Composition],
     listener: Listener,
     data: str,
     stack_size: int | str,
@@ -117,7 +138,7 @@ def _train_on_known_data(
 ) -> None:
     """Train our own trials on the sweep's data; a result of other data is none."""
     sound: list[int] = []
-    for index, (cfg, _) in enumerate(trials):
+    for index, (cfg, _, _) in enumerate(trials):
         refusal = _other_data(cfg, data, "before it trained")
         if refusal is None:
             sound.append(index)
@@ -126,27 +147,47 @@ def _train_on_known_data(
     told = listener.of(sound)
 
     def ended(ending: Ending) -> None:
-        changed = _other_data(trials[sound[ending.index]][0], data, "while it trained, so its result does not count")
-        told.ended(ending if changed is None else replace(ending, result=None, error=changed))
+        told.ended(_on_known_data(ending, trials[sound[ending.index]][0], data))
 
     if sound:
-        some = [trials[index] for index in sound]
-        tasks.train_all(some, replace(told, ended=ended), stack_size=stack_size, earlier=earlier)
+        some = [trials[index][:2] for index in sound]
+        ids = [trials[index][2] for index in sound]
+        listening = replace(told, ended=ended)
+        tasks.train_all(some, listening, stack_size=stack_size, earlier=earlier, ids=ids)
 
 
-def _other_data(cfg: DictConfig, data: str, when: str) -> SweepError | None:
-    """Return the refusal of a trial whose data are not those of the sweep, or cannot be read."""
+def _on_known_data(ending: Ending, cfg: DictConfig, data: str) -> Ending:
+    """Return an ending without its result when the data are others by now; a note when that cannot be told."""
     try:
-        found = tasks.fingerprint(cfg)
-    except SweepError as error:
+        _require_data(cfg, data, "while it trained, so its result does not count")
+    except ChangedDataError as changed:
+        return replace(ending, result=None, error=changed)
+    except Exception as error:  # noqa: BLE001 because what is finished was trained on data that had been looked at
+        if ending.result is None:
+            return ending
+        note = f"the data could not be read again afterwards: {type(error).__name__}: {error}".splitlines()[0]
+        return replace(ending, result=replace(ending.result, note=f"{ending.result.note}; {note}".lstrip("; ")))
+    return ending
+
+
+def _other_data(cfg: DictConfig, data: str, when: str) -> Exception | None:
+    """Return the refusal of a trial whose data are not those of the sweep, or what kept them from being read."""
+    try:
+        _require_data(cfg, data, when)
+    except Exception as error:  # noqa: BLE001 because a failing trial ends only itself
         return error
-    if not data or found in data.split("+"):
-        return None
-    return UserError(
-        f"The data were changed {when}: their fingerprint is {found[:12]}, the sweep's is {data[:12]}.",
-        where=f"Data: {OmegaConf.to_container(cfg.data, resolve=True)}",
-        next_step="Bring the data back and type hpc-sweep resume <sweep> --failed, or sweep anew elsewhere.",
-    )
+    return None
+
+
+def _require_data(cfg: DictConfig, data: str, when: str) -> None:
+    """Raise ChangedDataError unless the data of a trial are those of the sweep."""
+    found = tasks.fingerprint(cfg)
+    if data and found not in data.split("+"):
+        raise ChangedDataError(
+            f"The data were changed {when}: their fingerprint is {found[:12]}, the sweep's is {data[:12]}.",
+            where=f"Data: {OmegaConf.to_container(cfg.data, resolve=True)}",
+            next_step="Bring the data back and type hpc-sweep resume <sweep> --failed, or sweep anew elsewhere.",
+        )
 
 
 def configuration(part: Part, trial: Trial) -> DictConfig:

@@ -2,7 +2,7 @@
 
 Slurm's restart count is no witness, so tries are counted from the attempts' own files. An attempt that died without a
 word charges one try to the trial that it was in, unless it had got something done: then it was bad luck. If it was in a
-stack, this counts as a death of the stack, and nobody is charged.
+stack, this counts as a death of the stack, and nobody is charged, unless nothing makes that stack smaller.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def _count_deaths(deaths: Deaths, past: Past, *, got_on: bool) -> tuple[str, ...
     together = () if got_on else interrupted(past)
     if len(together) > 1:
         deaths.count(together, got_on=False)
-        return ()
+        return together[:1] if deaths.stuck(together) else ()
     return together
 
 
@@ -119,9 +119,25 @@ def interrupted(past: Past) -> tuple[str, ...]:
     life = Life()
     for line in past.progress:
         life.take(line)
-    begun = Counter(line["trial"] for line in past.progress if line["event"] == "start")
-    ended = Counter(line["trial"] for line in past.results)
+    begun, ended = _begun(past.progress), Counter(line["trial"] for line in past.results)
     return tuple(trial for trial in life.together if ended[trial] < max(1, begun[trial]))
+
+
+def _begun(progress: Iterable[Line]) -> Counter[str]:
+    """Count how often each trial began, but for the times that ended with its stack, or were stopped."""
+    begun, current = Counter[str](), set[str]()
+    for line in progress:
+        match line["event"]:
+            case "start":
+                begun[line["trial"]] += 1
+                current.add(line["trial"])
+            case "died":
+                begun.subtract(current.intersection(line["trials"]))
+                current.clear()
+            case "stopped":
+                begun.subtract(current & {line["trial"]})
+                current.discard(line["trial"])
+    return begun
 
 
 def _is_final(line: Line) -> bool:

@@ -9,6 +9,7 @@
     in a stack, after it had got something done nothing: members go on from their checkpoints
     in a stack, for the first time              the same
     in a stack, for the second time             the stack is halved
+    in the same stack, once more                one trial is charged a try: what was published did not make it smaller
     while engines were compared, the 2nd time   these trials train one after the other
 
 So a trial that ends every process it trains in is found by halving: it dies alone in the end, and only then is it
@@ -86,6 +87,10 @@ class Deaths:
                 del self._counts[stack]
         else:
             self._counts[frozenset(together)] += 1
+
+    def stuck(self, together: Sequence[str]) -> bool:
+        """Tell whether a stack has died again after everything was published that could make it smaller."""
+        return self._counts[frozenset(together)] > LIVES
 
     def forgive(self) -> None:
         """Begin anew."""

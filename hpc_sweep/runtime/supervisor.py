@@ -49,7 +49,7 @@ GRACE_AT_TERMINAL = 5.0
 """The same when a person waits for it."""
 
 BROKEN = 2
-"""How many GPU errors in a row make a node unfit."""
+"""How many GPU errors in a row make a node unfit; those of trials that were alone count."""
 
 
 @dataclass(frozen=True)
@@ -212,12 +212,19 @@ class _Supervisor:
         """Take out the trial that has to answer for the death of a worker; a stack is only counted, and noted."""
         died = answerable(life, list(left))
         if len(died) > 1:
-            self._deaths.count(died, got_on=life.got_on)
-            self._gpu_errors = self._gpu_errors + 1 if death.reason == "cuda" else 0
-            note = {"trials": list(died), "got_on": life.got_on, "reason": death.reason, "text": death.text}
-            self._book.note("died", **note)
-            return []
+            died = self._counted(died, life, death)
         return [left.pop(trial) for trial in died]
+
+    def _counted(self, died: tuple[str, ...], life: Life, death: Failure) -> tuple[str, ...]:
+        """Count the death of a stack; return the trial that is charged where nothing makes the stack smaller.
+
+        It says nothing of the GPU: one of the trials may be to blame, which halving finds before the node is left.
+        """
+        self._deaths.count(died, got_on=life.got_on)
+        charged = died[:1] if self._deaths.stuck(died) else ()
+        trials = [trial for trial in died if trial not in charged]
+        self._book.note("died", trials=trials, got_on=life.got_on, reason=death.reason, text=death.text)
+        return charged
 
     def _died(self, trial: Trial, death: Failure) -> bool:
         return self._failed(trial, death, {"threads": self._shard.threads})

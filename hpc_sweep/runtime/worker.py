@@ -94,10 +94,8 @@ def work(
     try:
         train_all = _loaded(load)
         train_all([(trial, desk.context(trial)) for trial in trials], desk.listener(), earlier)
-    except StoppedError:
+    except (StoppedError, FreshProcessError):
         desk.stopped()
-    except FreshProcessError:
-        return
     except Exception as error:  # noqa: BLE001 because the supervisor judges what ended a worker
         desk.broken(error)
 
@@ -137,7 +135,7 @@ class _Desk:
         return Listener(self._ended, self._begun, self._work_together, self._chosen)
 
     def stopped(self) -> None:
-        """Tell that every trial in progress has stopped."""
+        """Tell that every trial in progress has stopped; another process goes on with it, and none is to blame."""
         for index in self._together:
             self._tell("stopped", trial=self._trials[index].id)
 

@@ -36,11 +36,13 @@ def train_all(
     *,
     stack_size: int | str = "auto",
     earlier: Sequence[Mapping[str, Any]] = (),
+    ids: Sequence[str] = (),
 ) -> None:
     """Train the trials of resolved, read-only configurations, in stacks where that is right and pays.
 
     The listener is told each ending once, and each choice before the first step of its stack; ``earlier`` are the
-    records of the choices of earlier attempts, which are kept to. Trials that differ in task or device are trained
+    records of the choices of earlier attempts, which are kept to; ``ids`` are the names that a plan gave the trials, by
+    which choices and checkpoints know them. Trials that differ in task or device are trained
     apart. Raises StoppedError when a context asks for it, with a checkpoint of every trial that was training.
     """
     together: dict[tuple[str, str], list[int]] = {}
@@ -48,7 +50,8 @@ def train_all(
         together.setdefault((cfg.task, cfg.device), []).append(index)
     for indices in together.values():
         door = _door(trials[indices[0]][0], "task")
-        door.train_all([trials[index] for index in indices], listener.of(indices), stack_size, earlier)
+        some, named = [trials[index] for index in indices], [ids[index] for index in indices] if ids else ()
+        door.train_all(some, listener.of(indices), stack_size, earlier, named)
 
 
 def check(cfg: DictConfig) -> None:

@@ -26,7 +26,7 @@ class Lane:
 
     def __init__(self, task: Task, member: Member, data: Data, device: torch.device) -> None:
         self.member, self._task, self._data, self._device = member, task, data, device
-        self.seconds = 0.0
+        self.seconds, self.slowest_epoch = 0.0, 0.0
         self._note = ""
         folder = member.context.checkpoint_dir
         self._checkpoints = (
@@ -71,8 +71,12 @@ class Lane:
             self.state.restore(self._kept)
 
     def result(self, outcome: Outcome, how: Mapping[str, Any]) -> Result:
-        """Return the result; ``how`` says by which engine the trial was trained, and in what company."""
+        """Return the result; ``how`` says by which engine the trial was trained, and in what company.
+
+        To this it adds ``epoch_seconds``, where an epoch was trained here: the slowest of its stack as a whole.
+        """
         state, reached = self.state, outcome is Outcome.COMPLETED
+        slowest = {"epoch_seconds": round(self.slowest_epoch, 3)} if self.slowest_epoch else {}
         extras = {
             **state.details,
             "classes": list(self._data.classes),
@@ -81,7 +85,7 @@ class Lane:
             "threads": torch.get_num_threads(),
             "allocator": environment.keep_heap(),
             "torch": str(torch.__version__),
-            "stack": dict(how),
+            "stack": {**how, **slowest},
         }
         metrics = {name: curve[-1] for name, curve in state.curves.items()} if reached else {}
         if reached and state.epoch < self.member.cfg.epochs:

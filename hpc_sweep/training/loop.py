@@ -38,10 +38,13 @@ class Stacking:
         ``auto``: as many as fit, where that is faster; 1: each alone; K: up to K at once, by the fastest engine.
     earlier
         The records of the choices that were published before, in order; they are kept to.
+    ids
+        The ids of the trials in their plan, by which choices and checkpoints know them; without them they are derived.
     """
 
     size: int | str = AUTO
     earlier: Sequence[Mapping[str, Any]] = ()
+    ids: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         checked(self.size)
@@ -92,7 +95,7 @@ class _Trainer:
 
     def __init__(self, task: Task, device: torch.device, listener: Listener, stacking: Stacking) -> None:
         self._task, self._device, self._listener = task, device, listener
-        self._size, self._earlier = stacking.size, newest(stacking.earlier)
+        self._size, self._earlier, self._ids = stacking.size, newest(stacking.earlier), stacking.ids
 
     def train(self, trials: Sequence[tuple[DictConfig, Context]]) -> None:
         """Train all trials to their ends; StoppedError when a context asks for it."""
@@ -108,7 +111,8 @@ class _Trainer:
         members: list[Member] = []
         for index, (cfg, context) in enumerate(trials):
             try:
-                members.append(Member.of(self._task, cfg, context, index))
+                identity = self._ids[index] if self._ids else ""
+                members.append(Member.of(self._task, cfg, context, index, identity))
             except Exception as error:  # noqa: BLE001 because a failing trial ends only itself
                 self._listener.ended(Ending(index, None, error, 0.0))
         return members

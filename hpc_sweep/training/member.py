@@ -28,7 +28,7 @@ VALUE_KEYS = ("seed", "epochs")
 class Member:
     """One trial of a stack; ``inputs`` and ``loss`` are the parts of the configuration that the task reads there.
 
-    ``index`` is the caller's number of the trial.
+    ``index`` is the caller's number of the trial, ``identity`` the id that a plan gave it; without one it is derived.
     """
 
     cfg: DictConfig
@@ -37,15 +37,17 @@ class Member:
     inputs: DictConfig
     loss: DictConfig
     index: int = 0
+    identity: str = ""
 
     @classmethod
-    def of(cls, task: Task, cfg: DictConfig, context: Context, index: int = 0) -> Member:
+    def of(cls, task: Task, cfg: DictConfig, context: Context, index: int = 0, identity: str = "") -> Member:
         """Return the member for a configuration; UserError when it trains nothing."""
         for key in ("epochs", "batch_size"):
             if cfg[key] < 1:
                 what = f"{key}={cfg[key]} trains nothing."
                 raise UserError(what, where=f"Key: {key}", next_step=f"Type {key}=1 or more")
-        return cls(cfg, context, task.recipe(cfg), _part(cfg, task.inputs_read), _part(cfg, task.loss_read), index)
+        inputs, loss = _part(cfg, task.inputs_read), _part(cfg, task.loss_read)
+        return cls(cfg, context, task.recipe(cfg), inputs, loss, index, identity)
 
     @cached_property
     def configuration(self) -> dict[str, Any]:
@@ -54,8 +56,11 @@ class Member:
 
     @cached_property
     def digest(self) -> str:
-        """The identity of the trial: the id that a plan gives it."""
-        return digest(self.configuration)
+        """The identity of the trial: the id that a plan gives it.
+
+        A plan's own comes first: it was made where the values that only a running job knows were still text.
+        """
+        return self.identity or digest(self.configuration)
 
     @cached_property
     def inputs_text(self) -> str:

@@ -80,7 +80,8 @@ class _Race:
         if few == len(self._members):
             return ratios
         promising = [name for name in names if ratios.get(name, 0.0) >= _BEHIND]
-        return {**ratios, **(self._compare(promising, self._members) if promising else {})}
+        ratios |= self._compare(promising, self._members) if promising else {}
+        return {name: ratio for name, ratio in ratios.items() if name not in self.failed}
 
     def glance(self) -> float:
         """Return how grouped fares with few trials, 0 where it cannot; on a CPU vmap was never seen ahead of it.

@@ -13,7 +13,7 @@ from hpc_sweep.training import epoch
 from hpc_sweep.training.engines.available import ENGINES
 from hpc_sweep.training.engines.base import Crew
 from hpc_sweep.training.engines.names import PACKED, SEQUENTIAL
-from hpc_sweep.training.gpu_errors import BROKEN, gpu_error
+from hpc_sweep.training.gpu_errors import BROKEN, OUT_OF_MEMORY, gpu_error
 from hpc_sweep.training.lane import Lane
 from hpc_sweep.training.listener import Ending
 from hpc_sweep.trial import Outcome, StoppedError
@@ -40,7 +40,8 @@ class Stack:
         self._choice, self._listener = choice, listener
         self._queue: deque[Member | Lane] = deque()
         self._lanes: list[Lane | None] = []
-        self._engine: Engine | None = None
+        self._begun: set[int] = set()
+        self._made: tuple[Crew, Engine] | None = None
 
     def run(self, members: Sequence[Member]) -> None:
         """Train all members to their ends.
@@ -64,53 +65,75 @@ class Stack:
     def _fill(self) -> bool:
         """Let waiting trials in and lay the stack anew where that pays; return whether anything is left to train."""
         alive = self._alive
-        room = self._choice.size - len(alive)
-        if self._queue and room:
+        if self._queue and len(alive) < self._choice.size:
             if _member(self._queue[0]).context.stop_requested:
                 self._stop(alive)
-            newcomers: list[Lane] = []
-            while self._queue and len(newcomers) < room:
-                newcomers += self._entered(self._queue.popleft())
-            self._lay([*alive, *newcomers])
+            self._lay(self._joined(alive))
         elif alive and len(alive) <= COMPACT * len(self._lanes):
             self._lay(alive)
         return bool(self._alive)
 
-    def _entered(self, waiting: Member | Lane) -> list[Lane]:
-        if isinstance(waiting, Lane):
-            return [waiting]
-        self._listener.begun(waiting.index)
-        try:
-            lane = Lane(self._task, waiting, self._data, self._device)
-        except Exception as error:  # noqa: BLE001 because a failing trial ends only itself
-            self._listener.ended(Ending(waiting.index, None, error, 0.0))
+    def _joined(self, lanes: list[Lane]) -> list[Lane]:
+        """Return these and as many of those that wait as there is room for."""
+        self._made = None  # its memory is for those that enter
+        while self._queue and len(lanes) < self._choice.size:
+            waiting = self._queue.popleft()
+            if isinstance(waiting, Lane):
+                lanes.append(waiting)
+                continue
+            self._announce(waiting, lanes)
+            try:
+                lane = Lane(self._task, waiting, self._data, self._device)
+            except Exception as error:  # noqa: BLE001 because a failing trial ends only itself
+                lanes = self._turned_away(waiting, lanes, error)
+                continue
+            if lane.over:  # it had finished, and died before its result was kept
+                self._end(lane, Outcome.COMPLETED)
+            else:
+                lanes.append(lane)
+        return lanes
+
+    def _announce(self, member: Member, lanes: Sequence[Lane]) -> None:
+        """Tell that a trial is worked on: that it begins, once, and later with whom it does."""
+        if member.index in self._begun:
+            self._listener.together([*(lane.member.index for lane in lanes), member.index])
+        else:
+            self._begun.add(member.index)
+            self._listener.begun(member.index)
+
+    def _turned_away(self, member: Member, lanes: list[Lane], error: Exception) -> list[Lane]:
+        """Let all wait for a smaller stack where memory ran out among others; an error alone has ended the trial.
+
+        Returns those that remain in the stack.
+        """
+        if lanes and gpu_error(error) == BROKEN:
+            raise error
+        if lanes and _out_of_memory(error):
+            self._queue.extendleft([member, *reversed(lanes)])
+            self._shrink(len(lanes) + 1, error)
             return []
-        if lane.over:  # it had finished, and died before its result was kept
-            self._end(lane, Outcome.COMPLETED)
-            return []
-        return [lane]
+        self._listener.ended(Ending(member.index, None, _judged(member, error), 0.0))
+        return lanes
 
     def _lay(self, lanes: list[Lane]) -> None:
         """Make the engine of exactly these trials."""
         self._lanes = list(lanes)
-        self._engine = None  # the old one's memory goes first
+        self._made = None  # the old one's memory goes first
         self._listener.together([lane.member.index for lane in lanes])
 
     def _epoch(self) -> tuple[list[Measured], float]:
         begun = time.monotonic()
-        lanes = self._lanes
-        if self._engine is None:
-            self._crew = Crew(
-                self._task,
-                [lane.member for lane in self._alive],
-                [lane.state for lane in self._alive],
-                self._data,
-                self._device,
-            )
-            name = self._choice.engine if len(lanes) > 1 else _for_one(self._choice.engine)
-            self._engine = ENGINES[name](self._crew)
-        measured = epoch.run(self._crew, self._engine)
+        if self._made is None:
+            self._made = self._engine()
+        measured = epoch.run(*self._made)
         return measured, time.monotonic() - begun
+
+    def _engine(self) -> tuple[Crew, Engine]:
+        """Return the engine of those that were laid, and what it trains."""
+        members, states = [lane.member for lane in self._alive], [lane.state for lane in self._alive]
+        crew = Crew(self._task, members, states, self._data, self._device)
+        name = self._choice.engine if len(members) > 1 else _for_one(self._choice.engine)
+        return crew, ENGINES[name](crew)
 
     def _settle(self, measured: list[Measured], seconds: float) -> None:
         """Take in an epoch of every member that still trains; the rows of those that ended stay for a while."""
@@ -118,29 +141,32 @@ class Stack:
         for k, lane in enumerate(self._lanes):
             if lane is None:
                 continue
-            lane.seconds += share
+            lane.seconds, lane.slowest_epoch = lane.seconds + share, max(lane.slowest_epoch, seconds)
             outcome = lane.finish_epoch(measured[k], keep=len(self._lanes) > 1)
-            if outcome is Outcome.DIVERGED:
-                self._end(lane, outcome)
-            elif outcome is not None:
+            if outcome is not None:
                 ends.append((lane, outcome))
+        stop = False
+        for lane, outcome in ends:  # before anything can go wrong with the others
+            stop |= outcome is Outcome.COMPLETED and _asked_to_stop_after(lane)
+            self._end(lane, outcome)
         asked = self._save(self._alive)
-        for lane, outcome in ends:
-            if lane in self._lanes:
-                self._end(lane, outcome)
-        if asked:
+        if asked or stop:
             self._stop(lane for lane in self._alive if lane not in asked)
 
     def _save(self, lanes: Iterable[Lane]) -> list[Lane]:
         """Keep a checkpoint of each, where its context wants one; return those that were asked to stop."""
-        asked = []
+        asked, failed = list[Lane](), list[tuple[Lane, Exception]]()
         for lane in lanes:
             try:
                 lane.save()
             except StoppedError:
                 asked.append(lane)
-            except Exception as error:  # noqa: BLE001 because a checkpoint that cannot be kept ends its trial only
-                self._leave(lane, error)
+            except Exception as error:  # a checkpoint that cannot be kept ends its trial only
+                if gpu_error(error) == BROKEN and len(self._alive) > 1:
+                    raise
+                failed.append((lane, error))
+        for lane, reason in failed:  # when the others are safe, for that may end the process
+            self._leave(lane, reason)
         return asked
 
     def _stop(self, unsaved: Iterable[Lane]) -> None:
@@ -161,27 +187,42 @@ class Stack:
 
     def _give_way(self, error: BaseException) -> None:
         """Go on from the last epoch with fewer at once; what one trial alone raises has ended it."""
-        alive, self._engine = self._alive, None
+        alive, self._made = self._alive, None
         if len(alive) == 1:
-            self._leave(alive[0], _does_not_fit(alive[0].member, error) if _out_of_memory(error) else error)
+            self._leave(alive[0], _judged(alive[0].member, error))
             self._lanes = []
             return
         if gpu_error(error) == BROKEN:
             raise error
-        error.__traceback__ = None  # its frames hold the memory that is needed
         self._lanes = []
-        size = len(alive) // 2 if _out_of_memory(error) else 1
-        self._choice = self._choice.smaller(size, f"{len(alive)} at once failed: {_sentence(error)}")
-        self._listener.chosen(self._choice.record())
+        self._shrink(len(alive), error)
         for lane in alive:
             lane.rewind()
+        self._queue.extendleft(reversed(alive))
+
+    def _shrink(self, together: int, error: BaseException) -> None:
+        """Publish that fewer will train at once than those that an error met together."""
+        error.__traceback__ = None  # its frames hold the memory that is needed
+        size = together // 2 if _out_of_memory(error) else 1
+        self._choice = self._choice.smaller(size, f"{together} at once failed: {_sentence(error)}")
+        self._listener.chosen(self._choice.record())
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
-        self._queue.extendleft(reversed(alive))
 
 
 def _member(waiting: Member | Lane) -> Member:
     return waiting.member if isinstance(waiting, Lane) else waiting
+
+
+def _asked_to_stop_after(finished: Lane) -> bool:
+    """Keep the last checkpoint of a trial, as far as that can be done: its result is there, and is none the worse."""
+    try:
+        finished.save()
+    except StoppedError:
+        return True
+    except Exception:  # noqa: BLE001 because nothing goes on from it unless the process dies now
+        return False
+    return False
 
 
 def _for_one(engine: str) -> str:
@@ -190,9 +231,14 @@ def _for_one(engine: str) -> str:
 
 
 def _out_of_memory(error: BaseException) -> bool:
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+    if isinstance(error, MemoryError) or gpu_error(error) == OUT_OF_MEMORY:
         return True
     return "can't allocate memory" in str(error) or "not enough memory" in str(error)
+
+
+def _judged(member: Member, error: BaseException) -> BaseException:
+    """Return what a trial that was alone ends with."""
+    return _does_not_fit(member, error) if _out_of_memory(error) else error
 
 
 def _does_not_fit(member: Member, error: BaseException) -> SweepError:

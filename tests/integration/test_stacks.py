@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pytest
@@ -64,8 +65,8 @@ class Hungry(nn.Module):
 class Accidental:
     """A context that lets something happen when its trial reports an epoch."""
 
-    def __init__(self, context, accident):
-        self._context, self._accident = context, accident
+    def __init__(self, context, accident, saving=None):
+        self._context, self._accident, self._saving = context, accident, saving
 
     def __getattr__(self, name):
         """Be the context in everything else."""
@@ -74,7 +75,14 @@ class Accidental:
     def report(self, epoch, metrics):
         """Report, then let it happen."""
         self._context.report(epoch, metrics)
-        self._accident(epoch)
+        if self._accident is not None:
+            self._accident(epoch)
+
+    def keep(self, epoch, save):
+        """Let something else happen before a checkpoint."""
+        if self._saving is not None:
+            self._saving(epoch)
+        self._context.keep(epoch, save)
 
 
 @dataclass
@@ -84,6 +92,7 @@ class Place:
     sweep: paths.Sweep
     configs: list[Any]
     task: Any = field(default_factory=Zoo)
+    saving: Any = None
 
     def __post_init__(self):
         """Plan the trials, each under the id that the trainer knows it by."""
@@ -106,7 +115,7 @@ class Place:
 
         def train_all(trials, listener, earlier):
             contexts = [
-                Accidental(context, lambda epoch, trial=trial: accident(trial, epoch)) if accident else context
+                Accidental(context, accident and partial(accident, trial), self.saving and partial(self.saving, trial))
                 for trial, context in trials
             ]
             some = [(self.by_id[trial.id], context) for (trial, _), context in zip(trials, contexts, strict=True)]
@@ -181,6 +190,7 @@ def test_a_shard_in_stacks_gives_the_table_of_one_by_one(place, size):
     (choice,) = stacked.choices()
     for row in stacked.rows():
         told = row.result["extras"]
+        assert told["stack"].pop("epoch_seconds") > 0
         assert told["stack"] == {name: choice[name] for name in ("engine", "size", "ratio", "why")}
         assert (told["threads"], told["allocator"]) == (1, "kept heap")
     parts = [entry.part for entry in stacked.entries()]
@@ -405,6 +415,28 @@ def test_a_gpu_error_in_a_stack_is_a_death_of_the_stack(place, tmp_path):
     assert (note["reason"], len(note["trials"])) == ("cuda", 3)
     assert "illegal memory access" in here.sweep.attempt(1, 1).log.read_text()
     assert [choice["size"] for choice in here.choices()] == [3]
+
+
+@pytest.mark.parametrize("trials", [2, 3])
+def test_neighbours_of_a_trial_that_needs_a_fresh_process_are_not_to_blame(place, trials):
+    """Memory ends at one trial's checkpoint: that one is charged; the others go on, and train no epoch again."""
+    here = place(grid("layernorm mlp", trials))
+    here.publish("grouped", trials)
+
+    def starve_once(trial, epoch):
+        if (trial.number, epoch) == (1, 2) and claimed_once(here.sweep.root):
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    here.saving = starve_once
+    assert here.attempt(save_seconds=0.0) == 0
+
+    assert {row.status for row in here.rows()} == {"completed"}
+    failed = [line for entry in here.entries() for line in entry.body.get("results", ()) if line["outcome"] is None]
+    assert [(line["trial"], line["error"]["reason"]) for line in failed] == [(here.ids[0], "cuda_oom")]
+    assert [note for note in here.notes() if note["event"] == "died"] == []
+    for one in here.ids[1:]:
+        epochs = [note["epoch"] for note in here.notes() if note["event"] == "progress" and note["trial"] == one]
+        assert epochs == [1, 2, 3, 4]
 
 
 def test_an_attempt_tells_its_throughput(place):

@@ -117,6 +117,7 @@ def train_all(
     listener: Listener,
     stack_size: int | str,
     earlier: Sequence[Mapping[str, Any]],
+    ids: Sequence[str] = (),
 ) -> None:
     """Train trials of one device in stacks; where there is no such device, each of them has failed."""
     try:
@@ -125,7 +126,7 @@ def train_all(
         for index in range(len(trials)):
             listener.ended(Ending(index, None, error, 0.0))
         return
-    fit_all(Instruments(), trials, device, listener, Stacking(stack_size, earlier))
+    fit_all(Instruments(), trials, device, listener, Stacking(stack_size, earlier, ids))
 
 
 @lru_cache(maxsize=2)

@@ -52,6 +52,46 @@ def test_an_attempt_that_died_is_charged_to_the_trial_it_was_in(past, charged):
     assert interrupted(past) == charged
 
 
+def died(*trials):
+    """Return the line of progress.jsonl of a stack whose worker died."""
+    return {"event": "died", "trials": list(trials), "got_on": False}
+
+
+@pytest.mark.parametrize(
+    ("past", "charged"),
+    [
+        (
+            Past((line("a"),), (start("a"), start("b"), died("a", "b"), start("a"), start("b"))),
+            ("b",),
+        ),
+        (
+            Past((line("a"),), (start("a"), start("a"), start("b"), died("a", "b"), start("a"), start("b"))),
+            ("a", "b"),
+        ),
+        (
+            Past((line("a"),), (start("a"), start("b"), {"event": "stopped", "trial": "b"}, start("b"), start("a"))),
+            ("b", "a"),
+        ),
+        (
+            Past((line("b"),), (start("a"), start("b"), {"event": "stopped", "trial": "a"}, start("a"))),
+            ("a",),
+        ),
+    ],
+    ids=["failed after the stack died", "failed before it did", "retried with another", "went on in a fresh process"],
+)
+def test_what_began_before_a_death_does_not_count_as_begun_since(past, charged):
+    """Who ended in between is in nothing any more, and the trial that was alone then is charged."""
+    assert interrupted(past) == charged
+
+
+def test_an_attempt_whose_stack_was_stuck_charges_one_trial():
+    """The choices do not bind there, so that no smaller stack would ever be charged."""
+    past = Past(progress=({"event": "stack", "trials": ["a", "b"]},))
+
+    assert dict(recall(ShardState(), [past] * 2).tries) == {}
+    assert dict(recall(ShardState(), [past] * 3).tries) == {"a": 1}
+
+
 def test_tries_are_failures_and_interruptions():
     """Both are counted over all attempts."""
     pasts = [Past(results=(line("a"), line("b")), progress=(start("a"), start("b"), start("c"))), Past((line("a"),))]

@@ -5,8 +5,11 @@ import signal
 
 import pytest
 
+from hpc_sweep.runtime.stacks import LIVES
 from hpc_sweep.runtime.supervisor import UNFIT, supervise
+from hpc_sweep.training.listener import Ending
 from hpc_sweep.trial import Outcome, Result
+from tests.unit.runtime.conftest import scores
 
 
 class OutOfMemoryError(RuntimeError):
@@ -225,3 +228,92 @@ def test_a_worker_that_dies_before_its_first_trial_cannot_go_on_for_ever(house):
     assert supervise(house.shard(retries=0), load) == 1
     assert house.ledger().counts["failed"] == 6
     assert house.row(1).failure["error"]["reason"] == "signal 11"
+
+
+def test_a_stack_that_keeps_together_against_every_choice_comes_to_an_end(house):
+    """Its trainer heeds nothing and dies each time: the trials are charged in the end, and each has failed."""
+
+    def stubborn(trials, listener, earlier):
+        del earlier
+        house.note("worker")
+        for index in range(len(trials)):
+            listener.begun(index)
+        listener.together(range(len(trials)))
+        os._exit(9)
+
+    assert supervise(house.shard(retries=0), lambda: stubborn) == 1
+
+    assert house.ledger().counts["failed"] == 6
+    assert {row.failure["error"]["reason"] for row in house.ledger().rows} == {"exit 9"}
+    assert len(house.noted()) <= 6 * (LIVES + 1)
+
+
+def gpu_fails_with(house, culprit):
+    """Return what trains in stacks as chosen, and meets an assertion of the GPU where a trial is among others."""
+
+    def train_all(trials, listener, earlier):
+        size = {one: record["size"] for record in earlier for one in record["members"]}
+        waiting = list(range(len(trials)))
+        while waiting:
+            some = waiting[: size.get(trials[waiting[0]][0].id, len(waiting))]
+            waiting = waiting[len(some) :]
+            house.note(" ".join(trials[index][0].id for index in some))
+            for index in some:
+                listener.begun(index)
+            listener.together(some)
+            for index in some:
+                trial, context = trials[index]
+                if trial.id == culprit and len(some) > 1:
+                    raise RuntimeError("CUDA error: device-side assert triggered")
+                listener.ended(Ending(index, scores(trial, context), None, 0.1))
+
+    return lambda: train_all
+
+
+@pytest.mark.parametrize("culprit", ["id1", "id4", "id6"])
+def test_an_assertion_of_one_trial_in_a_stack_does_not_condemn_the_node(house, culprit):
+    """The stack is halved before the GPU is blamed, again and again, until the trial is alone."""
+    assert supervise(house.shard(), gpu_fails_with(house, culprit)) == 0
+    assert house.ledger().counts["completed"] == 6
+
+
+def test_errors_of_the_gpu_with_progress_in_between_do_not_condemn_the_node(house):
+    """A checkpoint was kept before each of them: the GPU works."""
+    assert supervise(house.shard(save_seconds=0.0), gpu_dies_late(house)) == 0
+    assert house.ledger().counts["completed"] == 6
+
+
+def test_a_broken_gpu_condemns_the_node_when_trials_fail_alone_too(house):
+    """Whoever asks it, fails: stacks are halved to single trials, and the second of those is one too many."""
+
+    def train_all(trials, listener, earlier):
+        size = {one: record["size"] for record in earlier for one in record["members"]}
+        some = range(size.get(trials[0][0].id, len(trials)))
+        for index in some:
+            listener.begun(index)
+        listener.together(some)
+        error = RuntimeError("CUDA error: an illegal memory access was encountered")
+        if len(some) > 1:
+            raise error
+        listener.ended(Ending(0, None, error, 0.1))
+
+    assert supervise(house.shard(), lambda: train_all) == UNFIT
+    assert [len(house.lines(f"id{n}")) for n in (1, 2, 3)] == [1, 1, 0]
+
+
+def gpu_dies_late(house):
+    """Return what keeps a checkpoint of a stack in each of three lives, and fails after it; the fourth is calm."""
+
+    def train_all(trials, listener, earlier):
+        del earlier
+        for index in range(len(trials)):
+            listener.begun(index)
+        listener.together(range(len(trials)))
+        lives = house.note("life")
+        if lives < 3:
+            trials[0][1].keep(lives + 1, lambda: None)
+            raise RuntimeError("CUDA error: device-side assert triggered")
+        for index, (trial, context) in enumerate(trials):
+            listener.ended(Ending(index, scores(trial, context), None, 0.1))
+
+    return lambda: train_all

@@ -98,6 +98,22 @@ def test_one_that_is_left_over_trains_alone():
     assert [(half.engine, half.size, half.ratio) for half in halves] == [("sequential", 1, None)] * 2
 
 
+def test_a_stack_that_nothing_makes_smaller_is_stuck():
+    """It dies once more although its trials were to train apart: then one of them has to answer, or it never ends."""
+    deaths, records = Deaths(), []
+    for _ in range(LIVES):
+        deaths.count("abc", got_on=False)
+    records += [choice.record() for choice in deaths.smaller(records, "abc")]
+    assert not deaths.stuck("abc")
+
+    deaths.count("cab", got_on=False)
+
+    assert deaths.smaller(records, "abc") == []
+    assert deaths.stuck("abc")
+    deaths.count("abc", got_on=True)
+    assert not deaths.stuck("abc")
+
+
 def test_progress_forgives_a_stack():
     """Deaths count only one after another."""
     deaths = Deaths()

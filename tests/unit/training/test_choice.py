@@ -16,6 +16,7 @@ from hpc_sweep.training.member import Member
 from hpc_sweep.training.race import choose
 from hpc_sweep.trial import Quiet
 from tests.unit.training.architectures import Zoo, grid
+from tests.unit.training.test_stack import Limited
 
 CPU = torch.device("cpu")
 
@@ -61,6 +62,15 @@ def test_a_model_that_no_engine_fuses_says_why():
     assert (choice.engine, choice.size, choice.ratio) == ("sequential", 1, None)
     assert "grouped: LSTM 'lstm' has no grouped rule" in choice.why
     assert "vmap: " in choice.why
+
+
+def test_an_engine_that_fails_with_all_is_not_chosen_for_what_it_did_with_a_few():
+    """Memory has room for five, and six are to be trained: what was timed with four of them says nothing."""
+    choice = chosen("layernorm mlp", task=Limited(5))
+
+    assert choice.engine != "grouped"
+    assert "grouped" not in choice.ratios
+    assert "grouped: OutOfMemoryError" in choice.why
 
 
 def test_a_record_gives_the_choice_back():
