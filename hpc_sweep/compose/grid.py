@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.types import ChoiceSweep, RangeSweep
+from omegaconf import OmegaConf
 
 from hpc_sweep.compose.trials import parse
 from hpc_sweep.errors import UserError
@@ -29,8 +30,10 @@ def refuse_too_large(config: DictConfig, most: int) -> None:
 
 def size(config: DictConfig) -> int:
     """Return the number of trials of the grid that the command line and ``hydra.sweeper.params`` span together."""
-    params = config.hydra.sweeper.get("params") or {}
-    spanned = parse([*(f"{name}={values}" for name, values in params.items()), *config.hydra.overrides.task])
+    # Unresolved: an override may hold an interpolation that only a running job can resolve.
+    hydra: Any = OmegaConf.to_container(config.hydra, resolve=False)
+    params = hydra["sweeper"].get("params") or {}
+    spanned = parse([*(f"{name}={values}" for name, values in params.items()), *hydra["overrides"]["task"]])
     return math.prod({one.key_or_group: _levels(one) for one in spanned}.values())
 
 

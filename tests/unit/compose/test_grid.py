@@ -22,6 +22,7 @@ def asked(*overrides, params=None, sweeper=BASIC):
         (("x=range(0,10,3)", "y=choice(a,b)"), 8),
         (("x=range(0.0,1.0,0.25)",), 4),
         (("+x=1,2", "y=[1,2]", "z={a:1}"), 2),
+        (("x=1,2", "n=${hydra:job.num}"), 2),
         ((), 1),
     ],
 )
