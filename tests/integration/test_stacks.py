@@ -17,7 +17,6 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
 
 from hpc_sweep import ledger, paths, records
 from hpc_sweep.objective import Objective
@@ -29,37 +28,10 @@ from hpc_sweep.training.member import Member
 from hpc_sweep.trial import Quiet, Trial
 from tests.conftest import wait_for
 from tests.unit.training.architectures import Zoo, configuration, grid
+from tests.unit.training.limited import Limited
 
 SWEEP, CPU = "sweep-id", torch.device("cpu")
 CLOSE = 1e-10
-
-
-class Limited(Zoo):
-    """Heads of which so many fit into memory at once."""
-
-    def __init__(self, trials):
-        super().__init__()
-        self.most = trials * 8 * 12
-
-    def model(self, cfg):
-        """Put the limit behind the first layer; it holds in training, where batches have 8 items."""
-        return nn.Sequential(
-            nn.Linear(16, 12), Hungry(self.most), nn.ReLU(), nn.Dropout(cfg.dropout), nn.Linear(12, 3)
-        ).to(self.dtype)
-
-
-class Hungry(nn.Module):
-    """Runs out of memory when it is given more than it may have."""
-
-    def __init__(self, most):
-        super().__init__()
-        self.most = most
-
-    def forward(self, x):
-        """Pass on what fits."""
-        if self.training and x.numel() > self.most:
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
-        return x
 
 
 class Accidental:

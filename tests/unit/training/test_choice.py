@@ -16,7 +16,7 @@ from hpc_sweep.training.member import Member
 from hpc_sweep.training.race import choose
 from hpc_sweep.trial import Quiet
 from tests.unit.training.architectures import Zoo, grid
-from tests.unit.training.test_stack import Limited
+from tests.unit.training.limited import Limited
 
 CPU = torch.device("cpu")
 

@@ -18,6 +18,7 @@ from hpc_sweep.training.loop import Stacking, fit, fit_all
 from hpc_sweep.training.member import Member
 from hpc_sweep.trial import Outcome, Quiet, StoppedError
 from tests.unit.training.architectures import Zoo, configuration, grid
+from tests.unit.training.limited import Limited
 from tests.unit.training.runs import CPU, Told, shard
 
 ENGINES = ("sequential", "packed", "grouped", "vmap")
@@ -147,34 +148,6 @@ class _Folder:
         """Want a checkpoint of every epoch."""
         del epoch
         save()
-
-
-class Hungry(nn.Module):
-    """Runs out of memory when more numbers pass through it than it was told."""
-
-    def __init__(self, most):
-        super().__init__()
-        self.most = most
-
-    def forward(self, x):
-        """Refuse what is too large, as a card does."""
-        if x.numel() > self.most:
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
-        return x
-
-
-class Limited(Zoo):
-    """Heads whose activations fit for so many trials at once."""
-
-    def __init__(self, trials):
-        super().__init__()
-        self.most = trials * 8 * 12
-
-    def model(self, cfg):
-        """Put the limit behind the first layer; it holds in training, where batches have 8 items."""
-        return nn.Sequential(
-            nn.Linear(16, 12), Hungry(self.most), nn.ReLU(), nn.Dropout(cfg.dropout), nn.Linear(12, 3)
-        ).to(self.dtype)
 
 
 def test_a_stack_that_does_not_fit_is_halved_until_it_does():
