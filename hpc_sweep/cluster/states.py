@@ -55,9 +55,7 @@ class Place:
 
 def places(sweep: paths.Sweep, shards: Iterable[int], tasks: Sequence[Task] | None) -> dict[int, Place]:
     """Return where each shard stands; `tasks` is the queue, or None when Slurm could not be asked."""
-    log = intents.submissions(sweep, ledger.read_identity(sweep).sweep)
-    by_token = {} if tasks is None else _by_token(tasks)
-    return {shard: _place(sweep, log, shard, by_token if tasks is not None else None) for shard in shards}
+    return _places(sweep, _log(sweep), shards, tasks)
 
 
 def now(sweep: paths.Sweep) -> dict[int, Place]:
@@ -66,8 +64,9 @@ def now(sweep: paths.Sweep) -> dict[int, Place]:
     A steward that is in the queue has a place behind them, under the number `STEWARD`.
     """
     shards = read_plan(sweep.plan, sweep=ledger.read_identity(sweep).sweep).shards
-    tasks = glance(sweep)
-    return places(sweep, shards, tasks) | _steward(sweep, tasks or ())
+    log = _log(sweep)
+    tasks = _glance(sweep, log)
+    return _places(sweep, log, shards, tasks) | _steward(log, tasks or ())
 
 
 def standing(found: Mapping[int, Place], wanted: Standing) -> set[int]:
@@ -80,9 +79,19 @@ def over(sweep: paths.Sweep) -> set[int]:
     return standing(now(sweep), Standing.OVER)
 
 
-def glance(sweep: paths.Sweep) -> list[Task] | None:
+def _log(sweep: paths.Sweep) -> list[Submission]:
+    return intents.submissions(sweep, ledger.read_identity(sweep).sweep)
+
+
+def _places(
+    sweep: paths.Sweep, log: Sequence[Submission], shards: Iterable[int], tasks: Sequence[Task] | None
+) -> dict[int, Place]:
+    queue = None if tasks is None else _by_token(tasks)
+    return {shard: _place(sweep, log, shard, queue) for shard in shards}
+
+
+def _glance(sweep: paths.Sweep, log: Sequence[Submission]) -> list[Task] | None:
     """Return the sweep's part of the queue as it was at most ten seconds ago; None when nobody can tell."""
-    log = intents.submissions(sweep, ledger.read_identity(sweep).sweep)
     tokens = {one.intent.token for one in log if one.intent.executor == "slurm"}
     if not tokens:
         return []
@@ -98,8 +107,7 @@ def glance(sweep: paths.Sweep) -> list[Task] | None:
     return tasks
 
 
-def _steward(sweep: paths.Sweep, tasks: Sequence[Task]) -> dict[int, Place]:
-    log = intents.submissions(sweep, ledger.read_identity(sweep).sweep)
+def _steward(log: Sequence[Submission], tasks: Sequence[Task]) -> dict[int, Place]:
     tokens = {one.intent.token for one in log if one.valid and one.intent.role == intents.STEWARD}
     queued = [task for task in tasks if task.name in tokens and task.live]
     if not queued:
