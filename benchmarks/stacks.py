@@ -1,12 +1,15 @@
 """How fast K trials train as one stack, against one after the other: all variants in turn, in one process.
 
-usage:    python benchmarks/stacks.py [--device cpu|cuda] [--trials K] [--only TEXT] [--rounds N] [--json FILE]
+usage:    python benchmarks/stacks.py [--device cpu|cuda] [--trials K] [--only TEXT] [--rounds N] [--memory] [--json F]
 example:  OMP_NUM_THREADS=1 python benchmarks/stacks.py --trials 18
 
 A figure is milliseconds for one step of one trial, the median of the rounds, and in brackets how many times as fast
 that is as ``plain``: the loop that one would write, with torch's own dropout and Adam(fused=True), data on the device,
 trial after trial. On a CPU it is this process's own time on one thread, so that others on the machine matter little; on
 a GPU the time between two synchronisations. ``auto`` is what the trainer chooses, its ratio is that of its choice.
+
+With ``--memory`` nothing is timed: each engine steps in a process of its own, and its peak resident memory is told,
+imports included: one trial, that times K for K processes side by side, and stacks of K.
 """
 
 from __future__ import annotations
@@ -15,6 +18,8 @@ import argparse
 import json
 import platform
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -48,6 +53,10 @@ def main() -> None:
     device = torch.device(given.device)
     torch.set_num_threads(1)
     kept = environment.keep_heap()
+    if given.peak:
+        return _print_peak(given.only, given.peak, given.trials)
+    if given.memory:
+        return _print_memory(given.only, given.trials)
     workloads = GPU_WORKLOADS if device.type == "cuda" else WORKLOADS
     print(f"{_machine(device)}; allocator: {kept}; {given.trials} trials; {given.rounds} rounds")
     rows = []
@@ -58,6 +67,34 @@ def main() -> None:
             print(_line(rows[-1]), flush=True)
     if given.json:
         given.json.write_text(json.dumps({"machine": _machine(device), "rows": rows}, indent=1))
+    return None
+
+
+def _print_memory(only: str, trials: int) -> None:
+    """Print the peak resident memory of each workload: one trial, K processes, and stacks of K."""
+    print(f"{'peak MiB':24} {'one trial':>10} {f'{trials} of them':>12} {'grouped':>10} {'vmap':>10}")
+    for name in WORKLOADS:
+        if only in name:
+            one, *stacked = (_peak(name, *way) for way in (("sequential", 1), ("grouped", trials), ("vmap", trials)))
+            print(f"{name:24} {one:10} {one * trials:12} {stacked[0]:10} {stacked[1]:10}", flush=True)
+
+
+def _peak(name: str, engine: str, trials: int) -> int:
+    """Return the peak resident memory, in MiB, of a process that takes steps with an engine."""
+    command = [sys.executable, __file__, "--peak", engine, "--only", name, "--trials", str(trials)]
+    return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def _print_peak(name: str, engine: str, trials: int) -> None:
+    """Take some steps in this process and print its peak in MiB: Linux' VmHWM, which starts anew in a new program."""
+    task, cpu = Bench(WORKLOADS[name], WORKLOADS[name].batch * 4 + 64), torch.device("cpu")
+    configs = configurations(WORKLOADS[name], trials)
+    members = [Member.of(task, cfg, Quiet()) for cfg in configs]
+    step = _engine(engine, task, members, task.data(configs[0], cpu), cpu)
+    for _ in range(3):
+        step()
+    told = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    print(int(told["VmHWM"].split()[0]) // 1024)
 
 
 def _measure(name: str, workload: Workload, device: torch.device, given: argparse.Namespace) -> dict[str, Any]:
@@ -183,6 +220,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--budget", type=float, default=540.0, metavar="S", help="start no workload after so many seconds"
     )
+    parser.add_argument("--memory", action="store_true", help="tell peak resident memory instead of times; on a CPU")
+    parser.add_argument("--peak", metavar="ENGINE", help=argparse.SUPPRESS)
     parser.add_argument("--json", type=Path, metavar="FILE")
     return parser
 

@@ -61,29 +61,31 @@ class DenseInverse:
 
 
 class LowRankInverse:
-    """S^-1 = W - W Z C^-1 Z' W with W = diag(1/E) and C = A^-1 + Z' W Z, ``[p, p]`` (Woodbury).
+    """S^-1 = W - W Z A C^-1 A Z' W with W = diag(1/E) and C = I + A Z' W Z A, ``[p, p]`` (Woodbury).
 
-    A holds a1^2 for the column of a level and a2^2 for the column of a pair; E = e + what the terms that no other
-    configuration shares add to the diagonal. Needs memory for N s + p^2 numbers, never N^2.
+    A holds a1 for the column of a level and a2 for the column of a pair, either of which may be 0; E = e + what the
+    terms that no other configuration shares add to the diagonal. Needs memory for N s + p^2 numbers, never N^2.
     """
 
     def __init__(self, columns: Columns, variances: Array, diagonal: Array) -> None:
         self._columns = columns
         spread = diagonal + variances @ np.array(columns.alone, dtype=float)
         self._weights = 1 / spread
-        prior = variances[columns.orders - 1]
-        core = columns.gram(self._weights) + np.diag(1 / prior)
+        self._sizes = np.sqrt(variances[columns.orders - 1])
+        core = columns.gram(self._weights) * np.multiply.outer(self._sizes, self._sizes)
+        core.flat[:: len(core) + 1] += 1
         self._core = cho_factor(core, lower=True, overwrite_a=True, check_finite=False)
         halves = np.log(np.diag(self._core[0])).sum()
-        self.log_determinant = float(np.log(spread).sum() + np.log(prior).sum() + 2 * halves)
+        self.log_determinant = float(np.log(spread).sum() + 2 * halves)
 
     def times(self, values: Array) -> Array:
         """Return S^-1 y, ``[N]``."""
         weighted = self._weights * values
-        inner = cho_solve(self._core, self._columns.transposed_times(weighted), check_finite=False)
+        right = self._sizes * self._columns.transposed_times(weighted)
+        inner = self._sizes * cho_solve(self._core, right, check_finite=False)
         return np.asarray(weighted - self._weights * self._columns.times(inner), dtype=float)
 
     def diagonal(self) -> Array:
         """Return the diagonal of S^-1, ``[N]``."""
-        inverse = cho_solve(self._core, np.eye(len(self._columns.orders)), check_finite=False)
-        return np.asarray(self._weights - self._weights**2 * self._columns.quadratic(inverse), dtype=float)
+        inner = cho_solve(self._core, np.diag(self._sizes), check_finite=False) * self._sizes[:, None]
+        return np.asarray(self._weights - self._weights**2 * self._columns.quadratic(inner), dtype=float)

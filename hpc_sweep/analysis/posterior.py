@@ -8,28 +8,46 @@
     m = x - D S^-1 (x - mu^)                                      best linear unbiased prediction (Robinson 1991)
     V = D - D S^-1 D + (D b)(D b)' / a                            its error, that of mu^ included
 
-The components a are integrated, not plugged in: 64 points, weighted by their restricted likelihood (REML).
+The components a are integrated, not plugged in: 64 points, and one where nothing matters (K = 0), weighted by their
+restricted likelihood (REML). So is the common scale of D where few degrees of freedom tell it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from hpc_sweep.analysis.covariance import inverter
-from hpc_sweep.analysis.distributions import sobol
+from hpc_sweep.analysis.distributions import chi2_quantile, sobol
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from hpc_sweep.analysis.covariance import Inverse
     from hpc_sweep.analysis.factorial import Factorial
     from hpc_sweep.analysis.scores import Array
 
 POINTS = 64
 LOW, HIGH = np.array([-1.5, -1.5, -1.5]), np.array([0.3, 0.0, 0.0])  # of log10 a, relative to the spread of the means
+NOTHING_MATTERS = 0.1
+"""The prior probability of K = 0; without it pure noise is announced higher (benchmarks/decision.py, truth null)."""
+SCALES = 5
+ENOUGH_DF = 200.0
+"""Degrees of freedom from which on the scale of the noise is taken as known: its standard error is then a tenth."""
 ROUNDING = 1e-12
 IRRELEVANT = 18.0  # a point whose log likelihood is this far below the best one has no weight in any printed digit
+
+
+class Point(NamedTuple):
+    """One choice: the variances of levels, pairs of levels and the rest; D in multiples of its estimate; its prior."""
+
+    levels: float
+    pairs: float
+    rest: float
+    scale: float = 1.0
+    prior: float = 1 / POINTS
 
 
 @dataclass(frozen=True)
@@ -37,7 +55,7 @@ class Member:
     """The posterior under one choice of the components.
 
     ``mean`` m ``[N]``; ``likelihood``: its restricted log likelihood; ``noise`` diag D, ``inverse`` S^-1 and ``pull``
-    D b / sqrt(a) are what V is made of.
+    D b / sqrt(a) are what V is made of; ``prior``: the probability of the choice before the scores were seen.
     """
 
     mean: Array
@@ -45,6 +63,12 @@ class Member:
     noise: Array
     inverse: Inverse
     pull: Array
+    prior: float = 1.0
+
+    @property
+    def evidence(self) -> float:
+        """The log of prior times likelihood."""
+        return self.likelihood + float(np.log(self.prior))
 
     def variance(self) -> Array:
         """Return the diagonal of V, ``[N]``."""
@@ -80,11 +104,12 @@ class Posterior:
         return total
 
 
-def integrate(means: Array, noise: Array | None, factorial: Factorial) -> Posterior:
+def integrate(means: Array, noise: Array | None, factorial: Factorial, df: float = np.inf) -> Posterior:
     """Return the posterior of the configurations' true scores.
 
-    ``means`` ``[N]``: observed means x; ``noise`` ``[N]``: their variances v, or None with one replicate, where noise
-    cannot be told from what levels and pairs of levels leave unexplained: all of that residual is taken for noise.
+    ``means`` ``[N]``: observed means x; ``noise`` ``[N]``: their variances v, known with ``df`` degrees of freedom, or
+    None with one replicate, where noise cannot be told from what levels and pairs of levels leave unexplained: all of
+    that residual is taken for noise.
     """
     spread = _spread(means, noise)
     if spread == 0:
@@ -93,16 +118,17 @@ def integrate(means: Array, noise: Array | None, factorial: Factorial) -> Poster
     columns = factorial.columns() if noise is not None else factorial.columns().shared()
     invert = inverter(columns)
     kept: list[Member] = []
-    for levels, pairs, rest in _components(spread):
-        residual = np.full(len(means), rest)
-        diagonal = residual if noise is None else residual + noise
-        member = predict(means, residual if noise is None else noise, invert(np.array([levels, pairs]), diagonal))
-        best = max([member.likelihood, *(other.likelihood for other in kept)])
-        kept = [other for other in [*kept, member] if other.likelihood > best - IRRELEVANT]
+    for point in _components(spread) if noise is None else _points(spread, df, nothing=bool(noise.all())):
+        residual = np.full(len(means), point.rest)
+        own = residual if noise is None else noise * point.scale
+        diagonal = residual if noise is None else residual + own
+        member = predict(means, own, invert(np.array([point.levels, point.pairs]), diagonal), point.prior)
+        best = max([member.evidence, *(other.evidence for other in kept)])
+        kept = [other for other in [*kept, member] if other.evidence > best - IRRELEVANT]
     return _mix(kept)
 
 
-def predict(means: Array, noise: Array, inverse: Inverse) -> Member:
+def predict(means: Array, noise: Array, inverse: Inverse, prior: float = 1.0) -> Member:
     """Return the posterior for known components: ``inverse`` is S^-1, S = K + diag(noise)."""
     centre = float(means.mean())  # far from zero the products below would lose digits
     x = means - centre
@@ -110,7 +136,7 @@ def predict(means: Array, noise: Array, inverse: Inverse) -> Member:
     a = float(b.sum())
     residual = weighted - weighted.sum() / a * b
     likelihood = -0.5 * (inverse.log_determinant + np.log(a) + float(x @ residual))
-    return Member(means - noise * residual, likelihood, noise, inverse, noise * b / np.sqrt(a))
+    return Member(means - noise * residual, likelihood, noise, inverse, noise * b / np.sqrt(a), prior)
 
 
 def _spread(means: Array, noise: Array | None) -> float:
@@ -121,15 +147,31 @@ def _spread(means: Array, noise: Array | None) -> float:
     return 0.0 if noise is None else float(np.sqrt(np.median(noise)))
 
 
-def _components(spread: float) -> Array:
-    """Return the points (a1^2, a2^2, a3^2), ``[64, 3]``: a Sobol net, not scrambled, centred in its strata."""
+def _points(spread: float, df: float, *, nothing: bool) -> Iterator[Point]:
+    """Yield every choice: the components or, where ``nothing`` may matter, none; with each scale of the noise.
+
+    The scales are df / chi2 quantiles in the middles of ``SCALES`` strata: what the true noise may be in multiples of
+    its estimate. A noise that was underestimated would else pass for differences between configurations.
+    """
+    middles = (np.arange(SCALES) + 0.5) / SCALES
+    scales = df / chi2_quantile(middles, df) if df < ENOUGH_DF else np.ones(1)
+    for scale in scales.tolist():
+        if nothing:
+            yield Point(0.0, 0.0, 0.0, scale, NOTHING_MATTERS)
+        for point in _components(spread):
+            yield point._replace(scale=scale, prior=(1 - NOTHING_MATTERS) / POINTS)
+
+
+def _components(spread: float) -> Iterator[Point]:
+    """Yield the points (a1^2, a2^2, a3^2): a Sobol net, not scrambled, centred in its strata."""
     net = sobol(POINTS) + 0.5 / POINTS
-    return np.asarray((spread * 10 ** (LOW + (HIGH - LOW) * net)) ** 2, dtype=float)
+    for components in ((spread * 10 ** (LOW + (HIGH - LOW) * net)) ** 2).tolist():
+        yield Point(*components)
 
 
 def _mix(members: list[Member]) -> Posterior:
-    likelihoods = np.array([member.likelihood for member in members])
-    weights = np.exp(likelihoods - likelihoods.max())
+    evidence = np.array([member.evidence for member in members])
+    weights = np.exp(evidence - evidence.max())
     weights /= weights.sum()
     means = np.array([member.mean for member in members])
     mean = weights @ means

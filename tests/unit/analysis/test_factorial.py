@@ -94,16 +94,17 @@ def test_levels_may_be_any_json_value():
     assert factorial.codes[:, 0].tolist() == [0, 0, 1, 2, 2, 3]
 
 
+@pytest.mark.parametrize("variances", [[0.7, 0.2], [0.7, 0.0], [0.0, 0.0]])
 @pytest.mark.parametrize("drop", [0, 7])
-def test_the_low_rank_inverse_equals_the_dense_one(drop):
-    """Woodbury's identity changes no number: determinant, products, diagonal."""
+def test_the_low_rank_inverse_equals_the_dense_one(drop, variances):
+    """Woodbury's identity changes no number: determinant, products, diagonal; nor does a component that is 0."""
     rng = np.random.default_rng(1)
     columns = Factorial.of(grid(4, 3, 3)[drop:]).columns()
     size = len(columns.index)
-    variances, diagonal, values = np.array([0.7, 0.2]), rng.uniform(0.1, 1, size), rng.normal(size=size)
+    diagonal, values = rng.uniform(0.1, 1, size), rng.normal(size=size)
 
-    dense = DenseInverse(np.stack(columns.kernels()), variances, diagonal)
-    low = LowRankInverse(columns, variances, diagonal)
+    dense = DenseInverse(np.stack(columns.kernels()), np.array(variances), diagonal)
+    low = LowRankInverse(columns, np.array(variances), diagonal)
 
     assert low.log_determinant == pytest.approx(dense.log_determinant)
     assert low.times(values) == pytest.approx(dense.times(values))
@@ -205,6 +206,29 @@ def test_the_covariance_belongs_to_the_variance():
     posterior = integrate(rng.normal(size=18), np.full(18, 0.3), Factorial.of(grid(3, 3, 2)))
 
     assert [posterior.covariance(index)[index] for index in range(18)] == pytest.approx(posterior.variance.tolist())
+
+
+def noise_alone(noise, df=np.inf):
+    """Return the mean slope of posterior means against observed ones, of 20 grids whose means vary by 1."""
+    rng = np.random.default_rng(7)
+    factorial = Factorial.of(grid(3, 3, 2))
+    slopes = []
+    for _ in range(20):
+        x = rng.normal(size=18)
+        x = (x - x.mean()) / x.std(ddof=1)
+        slopes.append(np.polyfit(x, integrate(x, np.full(18, noise), factorial, df).mean, 1)[0])
+    return np.mean(slopes)
+
+
+def test_that_nothing_matters_is_one_of_the_possibilities():
+    """Means that vary as noise alone would are drawn together by 85 %; without that possibility it were 81 %."""
+    assert noise_alone(1.0) < 0.17
+
+
+def test_noise_that_few_replicates_tell_may_be_larger_than_it_looks():
+    """Means that vary 1.6 times as widely as their noise are believed less when that noise has 9 degrees of freedom."""
+    assert noise_alone(0.4, df=9) < 0.8 * noise_alone(0.4)
+    assert noise_alone(0.4, df=200) == noise_alone(0.4)
 
 
 def test_one_replicate_takes_the_residual_for_noise():
