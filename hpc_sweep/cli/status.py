@@ -13,6 +13,7 @@ from hpc_sweep.cli.verb import FOLDER, open_sweep, verb
 from hpc_sweep.cluster import reasons, states
 from hpc_sweep.report.status import seconds_left, status_lines
 from hpc_sweep.report.terminal import near
+from hpc_sweep.report.throughput import throughput_lines, throughputs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,19 +49,25 @@ def _as_text(state: ledger.Ledger, found: Mapping[int, states.Place], sweep: pat
     places = [place for shard, place in found.items() if shard in open_shards | {reasons.STEWARD}]
     lost, here = state.counts["lost"], Path(near(sweep.root))
     todo = [f"{lost} trials were lost with their jobs. Type: {reasons.command('resume', here)}"] if lost else []
-    return "\n".join([*status_lines(state), *reasons.explained(places, here), *todo])
+    running = states.standing(found, states.Standing.RUNNING)
+    told = throughput_lines(throughputs(sweep, state, running), running)
+    return "\n".join([*status_lines(state), *told, *reasons.explained(places, here), *todo])
 
 
 def _as_json(state: ledger.Ledger, found: Mapping[int, states.Place], sweep: paths.Sweep) -> str:
     seconds = seconds_left(state)
     stands = {shard: {**vars(place), "remedy": reasons.remedy(place, sweep.root)} for shard, place in found.items()}
+    rates = throughputs(sweep, state, states.standing(found, states.Standing.RUNNING))
+    shards = [shard for shard in stands if shard != reasons.STEWARD]
     return records.canonical(
         {
             "schema": 1,
             "sweep": state.identity.sweep,
             "counts": state.counts,
             "eta_seconds": None if seconds is None else round(seconds),
-            "shards": [stand for shard, stand in stands.items() if shard != reasons.STEWARD],
+            "shards": [
+                stands[shard] | {"throughput": rates[shard].as_json() if shard in rates else None} for shard in shards
+            ],
             "steward": stands.get(reasons.STEWARD),
             "problems": list(state.problems),
         }
