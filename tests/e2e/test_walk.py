@@ -141,6 +141,17 @@ def test_the_basic_launcher_records_the_same_outcomes(swept, tmp_path):
     assert told == {trial: {"number": part.number, "sha256": part.sha256} for trial, part in plan.items()}
 
 
+def test_several_values_without_m_are_refused_in_a_sentence(tmp_path):
+    """A single run takes one value of a key; the refusal says what to add, and leaves no folder."""
+    done = train("seed=1,2", f"hydra.run.dir={tmp_path / 'run'}")
+
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [
+        "'seed=1,2' is more than one trial: add -m to sweep over the values, or type 'seed=[1,2]' for a list."
+    ]
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(("launcher", "status"), [("sharded_local", 1), ("basic", 2)])
 def test_a_failing_trial_shows_in_the_exit_status_and_the_others_count(tmp_path, launcher, status):
     """One trial asks for a device that is not there; its sibling is trained, ranked and reported.
