@@ -99,6 +99,13 @@ class Ledger:
         found = Counter(row.status for row in self.rows)
         return {status.value: found[status] for status in Status}
 
+    @property
+    def conflicts(self) -> list[Trial]:
+        """The trials that ended a second time with another outcome or other metrics, in the plan's order."""
+        first = {row.trial.id: row.result for row in self.rows if row.result is not None}
+        differing = {late["trial"] for late in self.late if _differs(first.get(late["trial"]), late)}
+        return [row.trial for row in self.rows if row.trial.id in differing]
+
 
 def write_identity(sweep: paths.Sweep, identity: Identity) -> bool:
     """Take the folder for a sweep, with the way in which its logs are kept; return False when another sweep has it."""
@@ -206,6 +213,12 @@ def status(row: ShardState, trial: str, *, over: bool, held: bool = False) -> St
     if over or row.ended:
         return Status.LOST
     return Status.RUNNING if trial in row.started else Status.PLANNED
+
+
+def _differs(first: Mapping[str, Any] | None, late: Mapping[str, Any]) -> bool:
+    return first is not None and any(
+        canonical(first.get(name)) != canonical(late.get(name)) for name in ("outcome", "metrics")
+    )
 
 
 def _read_again(sweep: paths.Sweep, sweep_id: str, shards: Mapping[int, ShardState], patience: float | None) -> None:

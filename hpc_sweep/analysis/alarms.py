@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hpc_sweep.analysis import cautions
 from hpc_sweep.analysis.confirmation import fresh_trials, of_the_design
@@ -17,12 +17,10 @@ from hpc_sweep.records import canonical
 from hpc_sweep.trial import Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from hpc_sweep.analysis.standing import Standing
     from hpc_sweep.analysis.table import Evidence, Observation
-    from hpc_sweep.ledger import Ledger
-    from hpc_sweep.trial import Trial
 
 _NAMED = 12
 _SELECTED_ON = frozenset({"test", "ood", "holdout", "heldout", "eval_test"})
@@ -171,24 +169,11 @@ def _unreadable_records(evidence: Evidence) -> str:
     return f"{len(problems)} records cannot be used. The first: {problems[0]}" if problems else ""
 
 
-def conflicting(ledger: Ledger) -> list[Trial]:
-    """Return the trials that ended a second time with another outcome or other metrics, in the plan's order."""
-    first = {row.trial.id: row.result for row in ledger.rows if row.result is not None}
-    differing = {late["trial"] for late in ledger.late if _differs(first.get(late["trial"]), late)}
-    return [row.trial for row in ledger.rows if row.trial.id in differing]
-
-
 def _conflicting_outcomes(evidence: Evidence) -> str:
-    numbers = [trial.number for trial in conflicting(evidence.ledger)]
+    numbers = [trial.number for trial in evidence.ledger.conflicts]
     if not numbers:
         return ""
     return f"{len(numbers)} trials have a second outcome that differs from the first, which stands: {runs(numbers)}."
-
-
-def _differs(first: Mapping[str, Any] | None, late: Mapping[str, Any]) -> bool:
-    return first is not None and any(
-        canonical(first.get(name)) != canonical(late.get(name)) for name in ("outcome", "metrics")
-    )
 
 
 def _duplicate_runs(evidence: Evidence) -> str:

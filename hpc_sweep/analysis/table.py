@@ -123,11 +123,6 @@ class Evaluation:
         """The smallest count, None unless every trial tells one."""
         return self.sizes[0] if self.sizes and self.complete else None
 
-    @property
-    def noise_known(self) -> bool:
-        """Whether the noise of one evaluation follows from its count: the binomial noise of a proportion."""
-        return self.proportion and self.size is not None
-
 
 @dataclass(frozen=True)
 class Evidence:

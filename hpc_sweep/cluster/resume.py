@@ -1,25 +1,32 @@
-"""Going on with a sweep, wherever it ran, and ending it; all that is needed is its folder."""
+"""Going on with a sweep, wherever it ran; all that is needed is its folder."""
 
 from __future__ import annotations
 
-import os
-import signal
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from hpc_sweep import ledger, records
-from hpc_sweep.cluster import confirming, local, margin, owed, slurm, states
+from hpc_sweep import ledger
 from hpc_sweep.cluster import intent as intents
-from hpc_sweep.cluster.reasons import command
+from hpc_sweep.cluster import local, margin, owed, states
 from hpc_sweep.cluster.submission import Submitter
-from hpc_sweep.errors import CorruptRecordError, SchedulerError, UserError
-from hpc_sweep.runtime.claim import alive
+from hpc_sweep.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping
 
     from hpc_sweep import paths
-    from hpc_sweep.cluster.intent import Intent, Submission
+    from hpc_sweep.cluster.intent import Intent
+    from hpc_sweep.plan import Part
+
+
+class Confirming(Protocol):
+    """What `resume` asks of `hpc_sweep.cluster.confirming`, which stands on the whole analysis."""
+
+    def extend(self, sweep: paths.Sweep, parameters: Mapping[str, Any]) -> Part | None:
+        """Plan the fresh replicates that are due."""
+
+    def run_here(self, sweep: paths.Sweep, template: Intent) -> int:
+        """Run on this machine what fresh replicates are due or left."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +37,12 @@ class Resumed:
     over: bool
 
 
-def resume(sweep: paths.Sweep, *, again: bool = False, allow_code_change: bool = False) -> Resumed:
+def resume(
+    sweep: paths.Sweep, confirming: Callable[[], Confirming], *, again: bool = False, allow_code_change: bool = False
+) -> Resumed:
     """Submit, or run here, what has no outcome and tries left.
 
+    ``confirming`` is called only where the sweep promises fresh replicates, because the others need no analysis here.
     ``again`` has failures trained anew; ``allow_code_change`` lets shards run on whose code is not that of the plan.
     """
     sweep_id = ledger.read_identity(sweep).sweep
@@ -42,8 +52,9 @@ def resume(sweep: paths.Sweep, *, again: bool = False, allow_code_change: bool =
     if allow_code_change:
         template = replace(template, roots=())
     if template.executor == "local":
-        return _here(sweep, sweep_id, template, again)
-    confirming.extend(sweep, template.parameters)
+        return _here(sweep, confirming, template, again)
+    if state.identity.objective.confirm:
+        confirming().extend(sweep, template.parameters)
     state = ledger.read_ledger(sweep, known=state)
     sent = Submitter(sweep, sweep_id, margin.measured(template, sweep, state)).submit(
         lambda _: owed.shards(ledger.read_ledger(sweep, known=state), again=again)
@@ -55,28 +66,12 @@ def resume(sweep: paths.Sweep, *, again: bool = False, allow_code_change: bool =
     return Resumed(text + waiting, over=not sent.live)
 
 
-def cancel(sweep: paths.Sweep) -> str:
-    """End every job of a sweep and keep new ones from starting; what was found stays, and `resume` goes on."""
-    sweep_id = ledger.read_identity(sweep).sweep
-    log = intents.submissions(sweep, sweep_id)
-    if not log:
-        return "Nothing of this sweep was ever submitted."
-    # Written first: a steward that submits right now is overtaken, and a job that starts later does nothing.
-    while not intents.append_cancel(sweep, sweep_id, intents.last(sweep)):
-        continue
-    ended = _end_processes(sweep, log)
-    on_slurm = [one for one in intents.submissions(sweep, sweep_id) if one.intent.executor == "slurm"]
-    if on_slurm:
-        _end_jobs(sweep, on_slurm)
-    return f"Cancelled. Ended {ended} processes here." if ended else "Cancelled."
-
-
-def _here(sweep: paths.Sweep, sweep_id: str, template: Intent, again: bool) -> Resumed:
+def _here(sweep: paths.Sweep, confirming: Callable[[], Confirming], template: Intent, again: bool) -> Resumed:
     state = ledger.read_ledger(sweep, over=states.over(sweep))
     shards = local.idle(sweep, owed.shards(state, again=again))
     if shards:
-        local.run(sweep, sweep_id, template, shards, trials=owed.trials_owed(state, shards))
-    fresh = confirming.run_here(sweep, template)
+        local.run(sweep, state.identity.sweep, template, shards, trials=owed.trials_owed(state, shards))
+    fresh = confirming().run_here(sweep, template) if state.identity.objective.confirm else 0
     if not (shards or fresh):
         return Resumed("Nothing is left to train.", over=True)
     told = f" Ran {fresh} trials to confirm the short list." if fresh else ""
@@ -93,34 +88,3 @@ def _template(sweep: paths.Sweep, sweep_id: str) -> Intent:
             next_step=f"Type the command of the sweep again, with hydra.sweep.dir={sweep.root}",
         )
     return found[-1]
-
-
-def _end_jobs(sweep: paths.Sweep, log: Sequence[Submission]) -> None:
-    tokens = {one.intent.token for one in log}
-    try:
-        # By token, because Slurm may have forgotten our jobs and given their numbers to others.
-        slurm.scancel({task.job for task in slurm.queue() if task.name in tokens})
-    except SchedulerError as error:
-        raise SchedulerError(
-            f"The sweep is cancelled, but its jobs could not be ended: {error.what}",
-            next_step=f"Jobs that start will do nothing. To end those that run: {command('cancel', sweep.root)}",
-        ) from None
-
-
-def _end_processes(sweep: paths.Sweep, log: Sequence[Submission]) -> int:
-    """Ask the supervisors of a local sweep to stop; a process is only ever named with the time when it began."""
-    shards = {shard for one in log if one.intent.executor == "local" for shard in one.intent.shards}
-    notes = [note for shard in shards for note in _claims(sweep, shard) if alive(note)]
-    for note in notes:
-        os.kill(note["pid"], signal.SIGTERM)
-    return len(notes)
-
-
-def _claims(sweep: paths.Sweep, shard: int) -> list[dict[str, Any]]:
-    found = []
-    for attempt in sweep.attempts(shard):
-        try:
-            found.append(records.read_json(attempt.claim))
-        except (OSError, CorruptRecordError):
-            continue
-    return found

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.utils import JobStatus
 
 from hpc_sweep import paths, records, tasks
-from hpc_sweep.compose import form, ownership, provenance, snapshot
+from hpc_sweep.compose import form, ownership, snapshot
 from hpc_sweep.compose.exits import note_failure
 from hpc_sweep.compose.here import RESULT
 from hpc_sweep.compose.settings import Settings, shipped
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from hpc_sweep.compose.trials import Composed
+    from hpc_sweep.plan import Part
 
 log = logging.getLogger(__name__)
 
@@ -42,14 +43,12 @@ class Recording:
         settings = Settings.read(task_of(config), {})
         job = identify(config, self._fixed, settings, 0)
         if not self._id:
-            self._id = self._own(job, settings)
-        known = {trial.id for trial in read_plan(self._sweep.plan, sweep=self._id).trials}
-        if job.trial.id not in known:
-            trials = [replace(trial, number=len(known) + 1) for trial in with_changes([job], job.raw)]
-            append_part(self._sweep.plan, trials, [1], sweep=self._id, base=job.raw, form=form.REBUILT)
+            self._id = self._taken(job, settings)
+        part = self._part(job)
         line = {"trial": job.trial.id, "attempt": "0001/0", **self._fields(config, returned)}
         shard = self._sweep.shard(1)
-        records.append(shard, records.Kind.RESULT, {"results": [line]}, sweep=self._id, attempt="0001/0")
+        told = {"number": part.number, "sha256": part.sha256}
+        records.append(shard, records.Kind.RESULT, {"results": [line]}, sweep=self._id, attempt="0001/0", part=told)
 
     def collect(self) -> None:
         """Merge, decide and report."""
@@ -62,15 +61,21 @@ class Recording:
                     f"hydra/launcher=sharded_local hydra.sweep.dir={self._sweep.root}",
                 )
 
-    def _own(self, job: Composed, settings: Settings) -> str:
-        swept = {*job.trial.params, settings.objective.replicate or ""}
-        base = ownership.base_of(job.resolved, swept, settings.exclude)
+    def _taken(self, job: Composed, settings: Settings) -> str:
         roots = snapshot.roots(Path(job.config.hydra.runtime.cwd), self._sweep)
         data = tasks.fingerprint(job.task) if shipped(job.task) else ""
-        wanted = ownership.identity(
-            settings, records.digest(base), snapshot.describe(roots), data, provenance.versions()
-        )
-        return ownership.take(self._sweep, wanted, settings, base, roots).sweep
+        return ownership.own(self._sweep, [job], settings, roots, data).sweep
+
+    def _part(self, job: Composed) -> Part:
+        """Return the plan part of a trial, planned now if it was not."""
+        plan = read_plan(self._sweep.plan, sweep=self._id)
+        known = {trial.id: trial for trial in plan.trials}
+        if job.trial.id in known:
+            return plan.part_of(known[job.trial.id])
+        trials = [replace(trial, number=len(known) + 1) for trial in with_changes([job], job.raw)]
+        part = append_part(self._sweep.plan, trials, [1], sweep=self._id, base=job.raw, form=form.REBUILT)
+        assert part is not None  # which number it gets was not asked for
+        return part
 
     def _fields(self, config: DictConfig, returned: JobReturn) -> dict[str, Any]:
         if returned.status is not JobStatus.COMPLETED:

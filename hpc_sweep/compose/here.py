@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import re
 import sys
 import time
 from datetime import UTC, datetime
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 """The exit status of a program that a person interrupted, as shells know it."""
 
+_SEVERAL = re.compile(r"Ambiguous value for argument '(.+)'$", re.MULTILINE)
+"""How Hydra begins to say that an override has several values."""
+
 RESULT = "result.json"
 """What a trial leaves in its Hydra output directory."""
 
@@ -50,7 +54,7 @@ def run(main: Callable[[], object]) -> int:
     except OSError as error:
         return _say(f"{error.strerror or error}\n{error.filename or ''}".strip(), 2)
     except (HydraException, OmegaConfBaseException) as error:
-        return _say(f"{error}\n{error.__cause__ or ''}".strip(), 2)
+        return _say(_several(str(error)) or f"{error}\n{error.__cause__ or ''}".strip(), 2)
     return 1 if trials_failed() else 0
 
 
@@ -73,6 +77,17 @@ def train(cfg: DictConfig) -> float | None:
 def threads() -> int:
     """Return the threads of a trial: what Slurm gave to this task, else one."""
     return int(os.environ.get("SLURM_CPUS_PER_TASK", "1"))
+
+
+def _several(told: str) -> str:
+    """Return our sentence about several values in a single run; empty when Hydra tells of something else."""
+    found = _SEVERAL.match(told)
+    if found is None:
+        return ""
+    key, _, values = found[1].partition("=")
+    return (
+        f"'{found[1]}' is more than one trial: add -m to sweep over the values, or type '{key}=[{values}]' for a list."
+    )
 
 
 def _say(text: str, status: int) -> int:

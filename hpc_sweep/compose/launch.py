@@ -18,14 +18,13 @@ from hpc_sweep.cluster import intent as intents
 from hpc_sweep.cluster.intent import Intent
 from hpc_sweep.cluster.reasons import command
 from hpc_sweep.cluster.submission import Submitter
-from hpc_sweep.compose import form, fresh, ownership, provenance, returns, snapshot
+from hpc_sweep.compose import form, fresh, ownership, returns, snapshot
 from hpc_sweep.compose.exits import note_failure
 from hpc_sweep.compose.settings import Settings, shipped
 from hpc_sweep.compose.trials import Composed, compose_job, fixed_keys, identify, with_changes, with_levels
 from hpc_sweep.errors import UserError
 from hpc_sweep.identity import plain
 from hpc_sweep.plan import append_part, partition, read_plan
-from hpc_sweep.records import digest
 from hpc_sweep.report.collect import collect
 from hpc_sweep.report.summary import summary
 
@@ -76,7 +75,7 @@ def launch(session: Session, overrides: Sequence[Sequence[str]], first_job: int)
     if session.parameters.get("dry_run"):
         print(_preview(session, batch))  # noqa: T201 because the preview is what was asked for
         return []
-    identity = _own(session, batch, settings)
+    identity = _taken(session, batch, settings)
     _plan(session, batch, settings, identity)
     if not _execute(session, batch):
         return []
@@ -95,17 +94,12 @@ def _compose(session: Session, overrides: Sequence[Sequence[str]], first_job: in
     return [with_levels(identify(config, fixed, settings, job + 1), swept, settings) for job, config in configs]
 
 
-def _own(session: Session, batch: Sequence[Composed], settings: Settings) -> ledger.Identity:
+def _taken(session: Session, batch: Sequence[Composed], settings: Settings) -> ledger.Identity:
     """Take the folder with the first batch, check the data, and return the sweep's identity."""
     if session.sweep_id:
         return ledger.read_identity(session.sweep)
-    first = batch[0]
-    swept = {name for job in batch for name in job.trial.params} | {settings.objective.replicate or ""}
-    base = ownership.base_of(first.resolved, swept, settings.exclude)
     session.roots = tuple(snapshot.roots(_code_root(session), session.sweep))
-    code = snapshot.describe(session.roots)
-    wanted = ownership.identity(settings, digest(base), code, _prepare(batch), provenance.versions())
-    identity = ownership.take(session.sweep, wanted, settings, base, session.roots)
+    identity = ownership.own(session.sweep, batch, settings, session.roots, _prepare(batch))
     session.python_path = snapshot.freeze(session.sweep, session.roots)
     session.sweep_id = identity.sweep
     return identity

@@ -12,11 +12,12 @@ from omegaconf import OmegaConf
 from hpc_sweep import ledger, paths
 from hpc_sweep.cluster import states
 from hpc_sweep.cluster.reasons import command
-from hpc_sweep.compose.snapshot import changed_files
+from hpc_sweep.compose.provenance import versions
+from hpc_sweep.compose.snapshot import changed_files, describe
 from hpc_sweep.errors import ForeignSweepError, UserError
 from hpc_sweep.identity import resolved, without
 from hpc_sweep.plan import read_plan
-from hpc_sweep.records import canonical, sync_folder
+from hpc_sweep.records import canonical, digest, sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from hpc_sweep.compose.settings import Settings
     from hpc_sweep.compose.snapshot import Root
+    from hpc_sweep.compose.trials import Composed
 
 RECORDS = ("sweep.json", "plan", "submissions", "shards", "code", "merged", "decision", "production", "mode.json")
 
@@ -33,12 +35,19 @@ NAMED = 5
 _MISSING = object()
 
 
-def identity(
-    settings: Settings, base: str, code: Mapping[str, Any], data: str, versions: Mapping[str, str]
+def own(
+    sweep: paths.Sweep, batch: Sequence[Composed], settings: Settings, roots: Sequence[Root], data: str
 ) -> ledger.Identity:
-    """Make the identity of a new sweep."""
+    """Take the folder with the first jobs of a sweep, and return the identity of the new or the extended one.
+
+    ``roots`` are the code roots, ``data`` the fingerprint of the data. ForeignSweepError: the folder has another sweep.
+    """
+    swept = {name for job in batch for name in job.trial.params} | {settings.objective.replicate or ""}
+    base = base_of(batch[0].resolved, swept, settings.exclude)
     created = datetime.now(UTC).isoformat(timespec="seconds")
-    return ledger.Identity(uuid.uuid4().hex, settings.objective, base, code, data, versions, created)
+    who, code = uuid.uuid4().hex, describe(roots)
+    wanted = ledger.Identity(who, settings.objective, digest(base), code, data, versions(), created)
+    return take(sweep, wanted, settings, base, roots)
 
 
 def take(

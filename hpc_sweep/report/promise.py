@@ -9,7 +9,7 @@ import altair as alt
 from hpc_sweep import ledger, records
 from hpc_sweep.objective import Objective
 from hpc_sweep.report.drawing import ACCENT, BASE, Picture, data
-from hpc_sweep.report.summary import near
+from hpc_sweep.report.terminal import near
 from hpc_sweep.report.wording import code, number, table, text
 
 if TYPE_CHECKING:

@@ -1,26 +1,19 @@
-"""What a person at a terminal is told: where a sweep stands, who leads, and what to type next."""
+"""What a person at a terminal is told of a decision: who leads, how sure that is, and what to type next."""
 
 from __future__ import annotations
 
 import shlex
 import sys
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hpc_sweep.analysis.alarms import conflicting
 from hpc_sweep.analysis.table import label
+from hpc_sweep.report.terminal import near
 from hpc_sweep.report.wording import number, production_command
-from hpc_sweep.trial import Status
 
 if TYPE_CHECKING:
     from hpc_sweep import paths
     from hpc_sweep.analysis.decision import Decision
-    from hpc_sweep.ledger import Ledger, Row
-
-
-NAMED = 20
-"""How many failed trials are named one by one."""
 
 
 def summary(sweep: paths.Sweep, decision: Decision) -> str:
@@ -32,49 +25,6 @@ def summary(sweep: paths.Sweep, decision: Decision) -> str:
     lines = [f"Trials:      {', '.join(done) or 'none'} of {coverage['planned']} planned"]
     lines += _winner_lines(sweep, decision)
     return "\n".join([*lines, f"Report:      {near(sweep.report_html)}"])
-
-
-def status_lines(ledger: Ledger) -> list[str]:
-    """Return where every trial of a sweep stands: the counts, then what needs a person's eye."""
-    counts = {name: count for name, count in ledger.counts.items() if count}
-    total = len(ledger.rows)
-    lines = [f"{total} trials planned: " + ", ".join(f"{count} {name}" for name, count in counts.items())]
-    seconds = seconds_left(ledger)
-    if seconds is not None:
-        lines.append(f"About {timedelta(seconds=round(seconds))} are left, by the trials that ended.")
-    failed = [row for row in ledger.rows if row.failure is not None and row.result is None]
-    lines += [_failure_line(row) for row in failed[:NAMED]]
-    if len(failed) > NAMED:
-        lines.append(f"… and {len(failed) - NAMED} more failed.")
-    lines += [
-        f"Conflict: trial {one.id[:12]} ended twice, differently; the first outcome stands."
-        for one in conflicting(ledger)
-    ]
-    return lines + list(ledger.problems)
-
-
-def seconds_left(ledger: Ledger) -> float | None:
-    """Return in how many seconds the open trials may end, by the mean time of those that ended; None when unknown.
-
-    The shards that run now are taken to go on side by side.
-    """
-    ended = [row.result["seconds"] for row in ledger.rows if row.result is not None and "seconds" in row.result]
-    left = sum(row.status in {Status.PLANNED, Status.RUNNING} for row in ledger.rows)
-    shards = {row.trial.shard for row in ledger.rows if row.status is Status.RUNNING}
-    if not (ended and left and shards):
-        return None
-    return float(sum(ended) / len(ended) * left / len(shards))
-
-
-def printable(text: str) -> str:
-    """Return a text without the control characters by which it could act on a terminal."""
-    return "".join(character if character.isprintable() or character in "\n\t" else "\ufffd" for character in text)
-
-
-def near(path: Path) -> str:
-    """Return a path as one would type it here: relative when it lies below the current folder."""
-    here = Path.cwd()
-    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
 
 
 def _winner_lines(sweep: paths.Sweep, decision: Decision) -> list[str]:
@@ -121,9 +71,3 @@ def _choice_lines(decision: Decision) -> list[str]:
         return []
     delta = "" if choice.delta is None else f"; {choice.delta:+.4g} against the pick, shrunk"
     return [f"Chosen:      {label(choice.configuration)}, run {choice.trial}{delta}. Reason: {choice.reason}"]
-
-
-def _failure_line(row: Row) -> str:
-    error = row.failure["error"] if row.failure else {}
-    last = (str(error.get("text")).splitlines() or [""])[-1]
-    return printable(f"Run {row.trial.number} failed ({error.get('reason')}): {last}")

@@ -15,6 +15,7 @@ from omegaconf import OmegaConf
 
 from hpc_sweep import paths
 from hpc_sweep.compose import here  # noqa: F401 because it registers the resolver of the shipped conf/
+from hpc_sweep.ledger import read_ledger
 from hpc_sweep.plan import read_plan
 from tests.conftest import ROOT, wait_for
 
@@ -125,7 +126,7 @@ def test_another_sweep_in_the_same_folder_is_refused(swept):
 
 
 def test_the_basic_launcher_records_the_same_outcomes(swept, tmp_path):
-    """Under Hydra's own launcher, in one process, the same trials end with the same numbers."""
+    """Under Hydra's own launcher the same trials end with the same numbers, and each entry names its plan part."""
     folder = tmp_path / "basic"
     done = train("-m", *GRID, *SMALL, f"hydra.sweep.dir={folder}", "hydra/launcher=basic")
     assert done.returncode == 0, done.stderr
@@ -133,6 +134,22 @@ def test_the_basic_launcher_records_the_same_outcomes(swept, tmp_path):
     ours = {row["id"]: row["val/cross_entropy"] for row in rows(swept)}
     assert all(ours[row["id"]] == row["val/cross_entropy"] for row in rows(folder))
     assert len(rows(folder)) == 8
+    parts = read_ledger(paths.Sweep(folder)).plan.parts
+    plan = {trial.id: part for part in parts for trial in part.trials}
+    entries = [json.loads(path.read_text()) for path in sorted((folder / "shards" / "0001").glob("0*.json"))]
+    told = {one["body"]["results"][0]["trial"]: one["part"] for one in entries}
+    assert told == {trial: {"number": part.number, "sha256": part.sha256} for trial, part in plan.items()}
+
+
+def test_several_values_without_m_are_refused_in_a_sentence(tmp_path):
+    """A single run takes one value of a key; the refusal says what to add, and leaves no folder."""
+    done = train("seed=1,2", f"hydra.run.dir={tmp_path / 'run'}")
+
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [
+        "'seed=1,2' is more than one trial: add -m to sweep over the values, or type 'seed=[1,2]' for a list."
+    ]
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(("launcher", "status"), [("sharded_local", 1), ("basic", 2)])

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from hpc_sweep import ledger, paths
 from tests.integration.slurm_fixture import wait_for
 from tests.integration.sweeping import App, runs
 
@@ -72,3 +73,31 @@ def test_records_to_which_a_process_writes_are_not_set_aside(app, training):
     assert f"hpc-sweep cancel {root}" in refused.stderr
     assert "Traceback" not in refused.stderr
     assert not (root / "previous").exists()
+
+
+def test_status_tells_the_throughput_of_a_shard(app, tmp_path):
+    """While it runs by what it has finished, in a line and an object; when it has ended by what it recorded."""
+    root = tmp_path / "sweep"
+    place = (f"hydra.sweep.dir={root}", *LOCAL[:2], "hydra.launcher.shards=1", "hydra.launcher.objective.mode=max")
+    process = subprocess.Popen(
+        [sys.executable, "app.py", "-m", *place, "x=3", "how='',wait"], cwd=app.folder, env=app.env
+    )
+
+    def told():
+        shards = app.status(root)["shards"] if (root / "submissions").exists() else [{}]
+        return shards[0].get("throughput")
+
+    running = wait_for(lambda: (found := told()) and found["trials"] and found, "a trial has ended")
+    lines = app.verb("status", root).stdout.splitlines()
+    (tmp_path / "notes" / "go").touch()
+    process.wait(120)
+    ended = told()
+    recorded = ledger.read_ledger(paths.Sweep(root)).shards[1].throughput[1]
+
+    assert (running["attempt"], running["trials"], running["epochs_per_second"]) == (1, 1, None)
+    assert running["trials_per_hour"] == pytest.approx(3600 / running["seconds"], rel=0.01)
+    assert 0 < running["training_seconds"] <= running["seconds"]
+    assert [line for line in lines if line.startswith("Shard 1: 1 trial in 0:00:0") and " trials per hour, " in line]
+    assert (ended["trials"], ended["training_seconds"]) == (2, recorded["training_seconds"])
+    assert ended["seconds"] == pytest.approx(recorded["starting_seconds"] + recorded["training_seconds"])
+    assert "Shard 1" not in app.verb("status", root).stdout

@@ -13,7 +13,7 @@ from tests.integration.sweeping import App, arrays, copied, planned, put_on_path
 
 pytestmark = [pytest.mark.slurm, pytest.mark.xdist_group("slurm")]
 
-RESUME = "import sys; from pathlib import Path; from hpc_sweep.paths import Sweep; from hpc_sweep.cluster.resume import resume; print(resume(Sweep(Path(sys.argv[1]))).text)"  # noqa: E501
+RESUME = "import sys; from pathlib import Path; from hpc_sweep.paths import Sweep; from hpc_sweep.cluster import confirming; from hpc_sweep.cluster.resume import resume; print(resume(Sweep(Path(sys.argv[1])), lambda: confirming).text)"  # noqa: E501
 """What ``hpc-sweep resume`` does, without the imports of the other verbs."""
 
 STEPS = ("link", "unlink", "vfork", "wait4")

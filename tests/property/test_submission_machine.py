@@ -23,8 +23,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from hpc_sweep import records
 from hpc_sweep.cluster import admission, limits, slurm, submission
 from hpc_sweep.cluster import intent as intents
+from hpc_sweep.cluster.cancel import cancel
 from hpc_sweep.cluster.intent import Intent
-from hpc_sweep.cluster.resume import cancel
 from hpc_sweep.cluster.submission import Submitter
 from hpc_sweep.errors import SchedulerError, UserError
 from tests.builders import SWEEP, Design, plan_sweep

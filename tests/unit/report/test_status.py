@@ -1,7 +1,7 @@
 """What a person at a terminal is told of a sweep."""
 
 from hpc_sweep.ledger import read_ledger
-from hpc_sweep.report.summary import status_lines
+from hpc_sweep.report.status import status_lines
 from tests.builders import build, publish
 
 
