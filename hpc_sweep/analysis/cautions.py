@@ -202,8 +202,10 @@ def _more_seeds(evidence: Evidence, winner: Configuration) -> str:
 
 
 def _larger_set(evidence: Evidence, winner: Configuration) -> str:
-    del evidence, winner
-    return "a larger evaluation set, or per-item outcomes in the trials' extras (<split>/correct)"
+    split = evidence.objective.metric.partition("/")[0]
+    if any({f"{split}/correct", f"{split}/items"} & one.extras.keys() for one in winner.scored):
+        return "a larger evaluation set"
+    return f"a larger evaluation set, or per-item outcomes in the trials' extras ({split}/correct)"
 
 
 _OF_THE_WINNER: tuple[

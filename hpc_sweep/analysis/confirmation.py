@@ -104,13 +104,25 @@ def _ended(row: Row) -> bool:
 def _interval(values: Sequence[float], evidence: Evidence, stand: Standing) -> tuple[float, float] | None:
     collapsed = set(stand.judgement.collapsed)
     kept = [one for index, one in enumerate(stand.scoring.configurations) if index not in collapsed]
-    df = sum(one.n - 1 for one in kept)
-    labels = {canonical(run.trial.replicate) for one in kept for run in one.scored}
-    if not df or len(labels) == 1:
+    replicates = {canonical(run.trial.replicate) for one in kept for run in one.scored}
+    found = fresh_interval(values, [(one.n, one.squares) for one in kept], len(replicates))
+    if found is None or not evidence.evaluation.proportion:
+        return found
+    return max(found[0], 0.0), min(found[1], 1.0)
+
+
+def fresh_interval(
+    values: Sequence[float], spread: Sequence[tuple[int, float]], replicates: int
+) -> tuple[float, float] | None:
+    """Return the 95 % interval of the true score by its fresh ``values``; None where nothing was repeated.
+
+    ``spread``: how often each configuration ran, with the sum of its squared deviations from its mean; ``replicates``:
+    how many different ones there were.
+    """
+    df = sum(n - 1 for n, _ in spread)
+    if not df or replicates == 1:
         return None
     mean = math.fsum(values) / len(values)
-    noise = math.fsum(one.squares for one in kept) / df
-    half = t95(min(df, len(labels) - 1)) * math.sqrt(noise / len(values))
-    if evidence.evaluation.proportion:
-        return max(mean - half, 0.0), min(mean + half, 1.0)
+    noise = math.fsum(squares for _, squares in spread) / df
+    half = t95(min(df, replicates - 1)) * math.sqrt(noise / len(values))
     return mean - half, mean + half

@@ -71,7 +71,7 @@ def _shrink(fit: Alignment, members: Integers, noise: Noise | None, factorial: F
     """Return the noise and the posterior; where no replicate shows noise, the two-way model's residual is the noise."""
     means = fit.mean[members]
     if noise is not None:
-        return noise, integrate(means, noise.variance[members], factorial, noise.df)
+        return noise, integrate(means, noise.variance[members], factorial)
     posterior = integrate(means, None, factorial)
     df = max(1.0, float(len(members) - factorial.columns().rank()))
     return residual(posterior.noise, members, len(fit.mean), df), posterior

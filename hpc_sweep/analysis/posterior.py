@@ -9,7 +9,7 @@
     V = D - D S^-1 D + (D b)(D b)' / a                            its error, that of mu^ included
 
 The components a are integrated, not plugged in: 64 points, and one where nothing matters (K = 0), weighted by their
-restricted likelihood (REML). So is the common scale of D where few degrees of freedom tell it.
+restricted likelihood (REML).
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from hpc_sweep.analysis.covariance import inverter
-from hpc_sweep.analysis.distributions import chi2_quantile, sobol
+from hpc_sweep.analysis.distributions import sobol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from hpc_sweep.analysis.covariance import Inverse
     from hpc_sweep.analysis.factorial import Factorial
@@ -31,23 +31,19 @@ if TYPE_CHECKING:
 
 POINTS = 64
 LOW, HIGH = np.array([-1.5, -1.5, -1.5]), np.array([0.3, 0.0, 0.0])  # of log10 a, relative to the spread of the means
-NOTHING_MATTERS = 0.1
+NOTHING_MATTERS = 0.05
 """The prior probability of K = 0; without it pure noise is announced higher (benchmarks/decision.py, truth null)."""
-SCALES = 5
-ENOUGH_DF = 200.0
-"""Degrees of freedom from which on the scale of the noise is taken as known: its standard error is then a tenth."""
 ROUNDING = 1e-12
 IRRELEVANT = 18.0  # a point whose log likelihood is this far below the best one has no weight in any printed digit
 
 
 class Point(NamedTuple):
-    """One choice: the variances of levels, pairs of levels and the rest; D in multiples of its estimate; its prior."""
+    """One choice of the components: the variances of levels, pairs of levels and the rest, and its prior."""
 
     levels: float
     pairs: float
     rest: float
-    scale: float = 1.0
-    prior: float = 1 / POINTS
+    prior: float
 
 
 @dataclass(frozen=True)
@@ -55,7 +51,7 @@ class Member:
     """The posterior under one choice of the components.
 
     ``mean`` m ``[N]``; ``likelihood``: its restricted log likelihood; ``noise`` diag D, ``inverse`` S^-1 and ``pull``
-    D b / sqrt(a) are what V is made of; ``prior``: the probability of the choice before the scores were seen.
+    D b / sqrt(a) are what V is made of.
     """
 
     mean: Array
@@ -63,12 +59,6 @@ class Member:
     noise: Array
     inverse: Inverse
     pull: Array
-    prior: float = 1.0
-
-    @property
-    def evidence(self) -> float:
-        """The log of prior times likelihood."""
-        return self.likelihood + float(np.log(self.prior))
 
     def variance(self) -> Array:
         """Return the diagonal of V, ``[N]``."""
@@ -104,12 +94,11 @@ class Posterior:
         return total
 
 
-def integrate(means: Array, noise: Array | None, factorial: Factorial, df: float = np.inf) -> Posterior:
+def integrate(means: Array, noise: Array | None, factorial: Factorial) -> Posterior:
     """Return the posterior of the configurations' true scores.
 
-    ``means`` ``[N]``: observed means x; ``noise`` ``[N]``: their variances v, known with ``df`` degrees of freedom, or
-    None with one replicate, where noise cannot be told from what levels and pairs of levels leave unexplained: all of
-    that residual is taken for noise.
+    ``means`` ``[N]``: observed means x; ``noise`` ``[N]``: their variances v, or None with one replicate, where noise
+    cannot be told from what levels and pairs of levels leave unexplained: all of that residual is taken for noise.
     """
     spread = _spread(means, noise)
     if spread == 0:
@@ -117,18 +106,18 @@ def integrate(means: Array, noise: Array | None, factorial: Factorial, df: float
         return Posterior(means.copy(), zeros, zeros, (), zeros[:0])
     columns = factorial.columns() if noise is not None else factorial.columns().shared()
     invert = inverter(columns)
-    kept: list[Member] = []
-    for point in _components(spread) if noise is None else _points(spread, df, nothing=bool(noise.all())):
+    kept: list[tuple[float, Member]] = []
+    for point in _points(spread, nothing=noise is not None and bool(noise.all())):
         residual = np.full(len(means), point.rest)
-        own = residual if noise is None else noise * point.scale
-        diagonal = residual if noise is None else residual + own
-        member = predict(means, own, invert(np.array([point.levels, point.pairs]), diagonal), point.prior)
-        best = max([member.evidence, *(other.evidence for other in kept)])
-        kept = [other for other in [*kept, member] if other.evidence > best - IRRELEVANT]
-    return _mix(kept)
+        own, diagonal = (residual, residual) if noise is None else (noise, residual + noise)
+        member = predict(means, own, invert(np.array([point.levels, point.pairs]), diagonal))
+        kept.append((member.likelihood + float(np.log(point.prior)), member))
+        best = max(evidence for evidence, _ in kept)
+        kept = [(evidence, one) for evidence, one in kept if evidence > best - IRRELEVANT]
+    return _mix(*zip(*kept, strict=True))
 
 
-def predict(means: Array, noise: Array, inverse: Inverse, prior: float = 1.0) -> Member:
+def predict(means: Array, noise: Array, inverse: Inverse) -> Member:
     """Return the posterior for known components: ``inverse`` is S^-1, S = K + diag(noise)."""
     centre = float(means.mean())  # far from zero the products below would lose digits
     x = means - centre
@@ -136,7 +125,7 @@ def predict(means: Array, noise: Array, inverse: Inverse, prior: float = 1.0) ->
     a = float(b.sum())
     residual = weighted - weighted.sum() / a * b
     likelihood = -0.5 * (inverse.log_determinant + np.log(a) + float(x @ residual))
-    return Member(means - noise * residual, likelihood, noise, inverse, noise * b / np.sqrt(a), prior)
+    return Member(means - noise * residual, likelihood, noise, inverse, noise * b / np.sqrt(a))
 
 
 def _spread(means: Array, noise: Array | None) -> float:
@@ -147,31 +136,19 @@ def _spread(means: Array, noise: Array | None) -> float:
     return 0.0 if noise is None else float(np.sqrt(np.median(noise)))
 
 
-def _points(spread: float, df: float, *, nothing: bool) -> Iterator[Point]:
-    """Yield every choice: the components or, where ``nothing`` may matter, none; with each scale of the noise.
-
-    The scales are df / chi2 quantiles in the middles of ``SCALES`` strata: what the true noise may be in multiples of
-    its estimate. A noise that was underestimated would else pass for differences between configurations.
-    """
-    middles = (np.arange(SCALES) + 0.5) / SCALES
-    scales = df / chi2_quantile(middles, df) if df < ENOUGH_DF else np.ones(1)
-    for scale in scales.tolist():
-        if nothing:
-            yield Point(0.0, 0.0, 0.0, scale, NOTHING_MATTERS)
-        for point in _components(spread):
-            yield point._replace(scale=scale, prior=(1 - NOTHING_MATTERS) / POINTS)
-
-
-def _components(spread: float) -> Iterator[Point]:
-    """Yield the points (a1^2, a2^2, a3^2): a Sobol net, not scrambled, centred in its strata."""
+def _points(spread: float, *, nothing: bool) -> Iterator[Point]:
+    """Yield a Sobol net of components, not scrambled, centred in its strata; and none at all where that may be."""
     net = sobol(POINTS) + 0.5 / POINTS
-    for components in ((spread * 10 ** (LOW + (HIGH - LOW) * net)) ** 2).tolist():
-        yield Point(*components)
+    prior = NOTHING_MATTERS if nothing else 0.0
+    for levels, pairs, rest in ((spread * 10 ** (LOW + (HIGH - LOW) * net)) ** 2).tolist():
+        yield Point(levels, pairs, rest, (1 - prior) / POINTS)
+    if nothing:
+        yield Point(0.0, 0.0, 0.0, prior)
 
 
-def _mix(members: list[Member]) -> Posterior:
-    evidence = np.array([member.evidence for member in members])
-    weights = np.exp(evidence - evidence.max())
+def _mix(evidence: Sequence[float], members: Sequence[Member]) -> Posterior:
+    """Return the mixture of some members, each weighted by its ``evidence``: the log of prior times likelihood."""
+    weights = np.exp(np.array(evidence) - max(evidence))
     weights /= weights.sum()
     means = np.array([member.mean for member in members])
     mean = weights @ means

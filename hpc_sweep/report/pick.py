@@ -126,8 +126,8 @@ def _honesty(evidence: Evidence, decision: Decision, winner: Winner) -> list[Lin
     told = [decision.rule, *_of_luck(proof, winner, ranked), *_of_noise(proof, evidence.objective.metric)]
     told += Design.of(evidence).sentences()
     told += _of_confirmation(decision, evidence.objective)
-    rivals = proof["tied"] - 1
-    told.append(f"{rivals} of the {ranked - 1} other configurations are tied with it." if ranked > 1 else _ALONE)
+    if ranked == 1:
+        told.append(_ALONE)
     told += _what_next(proof)
     if decision.alarms:
         told.append(f"{len(decision.alarms)} alarms stand below, each with what mends it.")
