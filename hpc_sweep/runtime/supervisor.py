@@ -127,7 +127,7 @@ def _attempt(shard: Shard, load: Load, warm: Warm, signals: Signals) -> int:
     attempt = claim(shard.sweep, shard.number, again=shard.again)
     book = Book(shard.sweep, shard.sweep_id, shard.number, attempt, shard.part)
     try:
-        return _Supervisor(shard, load, Warmth(warm, shard.threads), attempt, book, signals).run()
+        return _Supervisor(shard, load, attempt, book, signals, warm).run()
     except SupersededError:
         book.note("superseded")
         return SUPERSEDED
@@ -146,9 +146,10 @@ class _Supervisor:
     """One attempt of a shard, from its claim to its exit status."""
 
     def __init__(  # noqa: PLR0913, PLR0917 because an attempt has all of these
-        self, shard: Shard, load: Load, warmth: Warmth, attempt: paths.Attempt, book: Book, signals: Signals
+        self, shard: Shard, load: Load, attempt: paths.Attempt, book: Book, signals: Signals, warm: Warm = nothing
     ) -> None:
-        self._shard, self._load, self._warmth, self._book, self._signals = shard, load, warmth, book, signals
+        self._shard, self._load, self._book, self._signals = shard, load, book, signals
+        self._warmth = Warmth(warm, shard.threads)
         self._station = Station(attempt, book.earlier, signals.flag, shard.threads, shard.save_seconds, shard.code)
         self._tries: dict[str, int] = {}
         self._deaths = Deaths()
