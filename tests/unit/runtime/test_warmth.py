@@ -105,11 +105,17 @@ def test_a_worker_after_a_death_imports_nothing(place):
     assert place.noted("import") == [place.workers()[0], supervisor]
 
 
-def test_isolated_trials_are_forked_warm(place):
-    """The first worker imports, then the supervisor, and nobody after them."""
-    supervisor, status = place.attempt(isolate=True)
+def test_isolated_trials_are_forked_warm(place, house):
+    """The first worker imports, then the supervisor, which is told to once, and nobody after them."""
+
+    def warm():
+        house.note(f"told {os.getpid()}")
+        importlib.import_module(NAME)
+
+    supervisor, status = place.attempt(warm, isolate=True)
 
     assert status == 0
+    assert place.noted("told") == [supervisor]
     assert place.noted("import") == [place.workers()[0], supervisor]
 
 
