@@ -17,6 +17,9 @@ from hpc_sweep.plan import read_plan
 from hpc_sweep.runtime.supervisor import Shard, supervise
 from hpc_sweep.training.size import AUTO
 
+_PASSED_ON = ("retries", "no_progress_min", "isolate")
+"""The parameters of the launcher that are those of a shard."""
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Train what one shard owes; the exit status is 1 when a trial failed, 4 when a newer attempt took over."""
@@ -51,9 +54,11 @@ def _run(sweep: paths.Sweep, number: int, index: int) -> int:
         threads=intent.threads,
         again=intent.token if intent.again else "",
         lead_seconds=intent.parameters.get("signal_delay_s") or 0,
-        **{name: intent.parameters[name] for name in ("retries", "no_progress_min") if name in intent.parameters},
+        **{name: intent.parameters[name] for name in _PASSED_ON if name in intent.parameters},
     )
-    return supervise(work, functools.partial(form.loader, sweep, plan, intent.parameters.get("stack_size", AUTO)))
+    stack_size = 1 if work.isolate else intent.parameters.get("stack_size", AUTO)
+    load = functools.partial(form.loader, sweep, plan, stack_size)
+    return supervise(work, load, functools.partial(form.warm, part))
 
 
 def _refuse_other_code(sweep: paths.Sweep, intent: intents.Intent, number: int, shard: int) -> None:

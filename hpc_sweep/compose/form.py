@@ -21,7 +21,7 @@ from omegaconf import OmegaConf, open_dict, read_write
 from omegaconf.basecontainer import BaseContainer
 
 from hpc_sweep import ledger, records, tasks
-from hpc_sweep.compose.fresh import on_replicate
+from hpc_sweep.compose.repeated import on_replicate
 from hpc_sweep.compose.trials import task_of
 from hpc_sweep.errors import CorruptRecordError, UserError
 from hpc_sweep.identity import plain, resolved, trial_id
@@ -112,6 +112,12 @@ def loader(sweep: paths.Sweep, plan: Plan, stack_size: int | str) -> TrainAll:
                 one_by_one(train_carried)(some, listening, earlier)
 
     return train_all
+
+
+def warm(part: Part) -> None:
+    """Import what trains the trials of a part when they are our own; a foreign app may compute when it is imported."""
+    if part.form == REBUILT:
+        tasks.warm(part.base.get("task"))
 
 
 def _composed(

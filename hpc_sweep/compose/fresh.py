@@ -1,12 +1,11 @@
-"""Fresh replicates of a trial: whether a sweep can have them, asked at submit, and the job of Hydra that one is."""
+"""Fresh replicates of a trial: whether a sweep can have them, asked at submit."""
 
 from __future__ import annotations
 
-import copy
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import OmegaConf, open_dict, read_write
+from omegaconf import OmegaConf
 from omegaconf.basecontainer import BaseContainer
 
 from hpc_sweep.cluster import confirming
@@ -19,10 +18,6 @@ if TYPE_CHECKING:
 
     from hpc_sweep.compose.settings import Settings
     from hpc_sweep.compose.trials import Composed
-    from hpc_sweep.trial import Trial
-
-FOLDER = "fresh"
-"""Where in a sweep's folder the jobs of fresh replicates have theirs."""
 
 _NOT_CONFIRMED = "Type objective.confirm=0 to go without (hydra.launcher.objective.confirm=0 in an app of your own)"
 
@@ -70,25 +65,6 @@ def _refuse_job(job: Composed, asked: str, key: str, parameters: Mapping[str, An
             next_step=f"Take '{key}' out of identity.exclude, or name another key with objective.replicate. "
             f"{_NOT_CONFIRMED}.",
         )
-
-
-def on_replicate(config: DictConfig, key: str, trial: Trial) -> DictConfig:
-    """Return the job of Hydra that repeats another one as a trial on a fresh replicate, with a folder of its own."""
-    job = copy.deepcopy(config)
-    with read_write(job), open_dict(job):
-        OmegaConf.update(job, key, trial.replicate)
-        job.hydra.overrides.task = list(trial.overrides)
-        job.hydra.job.override_dirname = f"{job.hydra.job.override_dirname},{key}={trial.replicate}".lstrip(",")
-        job.hydra.job.num = trial.number - 1
-        job.hydra.job.id = str(trial.number - 1)
-        # A job of the sweep may have this number: Hydra counts what is asked for, and a plan holds no trial twice.
-        job.hydra.sweep.subdir = f"{FOLDER}/{_unresolved(job.hydra.sweep)['subdir']}"
-    return job
-
-
-def _unresolved(node: DictConfig) -> dict[str, Any]:
-    values: Any = OmegaConf.to_container(node, resolve=False)
-    return dict(values)
 
 
 @contextmanager

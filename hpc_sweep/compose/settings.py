@@ -34,9 +34,9 @@ class Settings:
     def read(cls, cfg: DictConfig, launcher: Mapping[str, Any]) -> Settings:
         """Read a task configuration's own ``objective`` and ``identity`` nodes, else the launcher's.
 
-        UserError for what cannot be meant, a stack of foreign trials among it, before anything is written.
+        UserError for what cannot be meant, a stack of foreign or isolated trials among it, before anything is written.
         """
-        _refuse_stacks(cfg, checked(launcher.get("stack_size", AUTO)))
+        _refuse_stacks(cfg, checked(launcher.get("stack_size", AUTO)), isolate=bool(launcher.get("isolate", False)))
         identity = _node(cfg, launcher, "identity")
         existing = launcher.get("existing", "extend")
         if existing not in EXISTING:
@@ -53,8 +53,15 @@ class Settings:
         )
 
 
-def _refuse_stacks(cfg: DictConfig, size: int | str) -> None:
-    if size not in (AUTO, 1) and not shipped(cfg):
+def _refuse_stacks(cfg: DictConfig, size: int | str, *, isolate: bool) -> None:
+    if size in (AUTO, 1):
+        return
+    if isolate:
+        raise UserError(
+            f"hydra.launcher.isolate=true gives each trial its own process, and stack_size={size} asks for stacks.",
+            next_step="Leave one of the two out.",
+        )
+    if not shipped(cfg):
         raise UserError(
             f"hydra.launcher.stack_size={size} asks for stacks, and an app's own task function trains one trial.",
             next_step="Leave it out: the trials of a shard share one warm process all the same.",

@@ -1,8 +1,9 @@
 """The process that owns a shard's records. It never touches a tensor; it survives its worker.
 
 A worker that dies is charged to the trial it was in, or counted against its stack, and another worker takes the trials
-that are left; what failed and may be tried again comes last, in a fresh process. A signal only asks to stop: what is
-finished is published, the trials in progress keep a checkpoint, and the shard's next attempt goes on from there.
+that are left; of isolated trials each worker takes one. What failed and may be tried again comes last, in a fresh
+process. A signal only asks to stop: what is finished is published, the trials in progress keep a checkpoint, and the
+shard's next attempt goes on from there.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from hpc_sweep.runtime.process import Silence, Worker, WorkerEndedError
 from hpc_sweep.runtime.stacks import Deaths, Life, answerable
 from hpc_sweep.runtime.stop import Signals
 from hpc_sweep.runtime.throughput import Throughput
+from hpc_sweep.runtime.warmth import Warmth, nothing
 from hpc_sweep.runtime.worker import Station
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
     from hpc_sweep import paths
     from hpc_sweep.runtime.history import History
+    from hpc_sweep.runtime.warmth import Warm
     from hpc_sweep.runtime.worker import Load
     from hpc_sweep.trial import Trial
 
@@ -40,7 +43,7 @@ STOPPED = 5
 """The exit status of an attempt that was asked to stop; the next one goes on where it stood."""
 
 UNFIT = 6
-"""The exit status of an attempt whose GPU failed twice in a row; another node should go on."""
+"""The exit status of an attempt on a node whose GPU failed twice in a row, or whose files do; another should go on."""
 
 GRACE_SECONDS = 25.0
 """How long a trial that was asked to stop may take; Slurm's KillWait is 30 s unless the site says otherwise."""
@@ -66,6 +69,8 @@ class Shard:
         CPU threads of a trial.
     retries
         How often a retryable failure of a trial is tried again.
+    isolate
+        Whether each trial trains in a worker process of its own.
     no_progress_min
         After how many minutes without a word from the worker it is ended; None waits for ever.
     again
@@ -84,6 +89,7 @@ class Shard:
     code: str = ""
     threads: int = 1
     retries: int = RETRIES
+    isolate: bool = False
     no_progress_min: float | None = None
     again: str = ""
     lead_seconds: float = 0.0
@@ -91,22 +97,23 @@ class Shard:
     save_seconds: float = SAVE_SECONDS
 
 
-def supervise(shard: Shard, load: Load) -> int:
+def supervise(shard: Shard, load: Load, warm: Warm = nothing) -> int:
     """Train what a shard still owes and return its exit status.
 
     ::
 
         0   every trial has an outcome        4   a newer attempt owns the shard
         1   a trial failed for good           5   asked to stop; the next attempt goes on
-                                              6   the node's GPU is broken
+                                              6   the node's GPU or files are broken
 
-    ``load`` is called in the worker and returns what trains the trials; so the supervisor imports nothing heavy.
+    ``load`` is called in the worker and returns what trains the trials. So the supervisor imports nothing heavy, until
+    it needs another worker: before that it calls ``warm``, once, which imports what training needs, computing nothing.
     Raises UserError on a node where the sweep cannot be recorded, and SweepError when its records cannot be written:
     nothing is lost, another attempt goes on.
     """
     with Signals() as signals:
         try:
-            return _attempt(shard, load, signals)
+            return _attempt(shard, load, warm, signals)
         except OSError as error:
             raise SweepError(
                 f"The shard cannot write its records: {error.strerror}.",
@@ -115,12 +122,12 @@ def supervise(shard: Shard, load: Load) -> int:
             ) from error
 
 
-def _attempt(shard: Shard, load: Load, signals: Signals) -> int:
+def _attempt(shard: Shard, load: Load, warm: Warm, signals: Signals) -> int:
     records.require(shard.sweep.root)
     attempt = claim(shard.sweep, shard.number, again=shard.again)
     book = Book(shard.sweep, shard.sweep_id, shard.number, attempt, shard.part)
     try:
-        return _Supervisor(shard, load, attempt, book, signals).run()
+        return _Supervisor(shard, load, attempt, book, signals, warm).run()
     except SupersededError:
         book.note("superseded")
         return SUPERSEDED
@@ -138,8 +145,11 @@ def grace(shard: Shard, asked: signal.Signals) -> float:
 class _Supervisor:
     """One attempt of a shard, from its claim to its exit status."""
 
-    def __init__(self, shard: Shard, load: Load, attempt: paths.Attempt, book: Book, signals: Signals) -> None:
+    def __init__(  # noqa: PLR0913, PLR0917 because an attempt has all of these
+        self, shard: Shard, load: Load, attempt: paths.Attempt, book: Book, signals: Signals, warm: Warm = nothing
+    ) -> None:
         self._shard, self._load, self._book, self._signals = shard, load, book, signals
+        self._warmth = Warmth(warm, shard.threads)
         self._station = Station(attempt, book.earlier, signals.flag, shard.threads, shard.save_seconds, shard.code)
         self._tries: dict[str, int] = {}
         self._deaths = Deaths()
@@ -150,7 +160,7 @@ class _Supervisor:
     def run(self) -> int:
         """Train what is owed and return the exit status."""
         owed = self._owed(self._book.history(again=self._shard.again))
-        while owed and not self._signals.flag.signal and self._gpu_errors < BROKEN:
+        while owed and self._may_fork():
             self._make_smaller()
             owed = self._attend(owed)
         if not owed:
@@ -175,6 +185,17 @@ class _Supervisor:
                 owed.append(trial)
         return owed
 
+    def _may_fork(self) -> bool:
+        """Get ready for another worker; False when that makes no sense: asked to stop, or something is broken here."""
+        if self._signals.flag.signal or self._gpu_errors >= BROKEN:
+            return False
+        try:
+            self._warmth.bring()
+        except Exception as error:  # noqa: BLE001 because whatever it is, it is no fault of a trial
+            self._book.note("unfit", text=f"{type(error).__name__}: {error}")
+            return False
+        return not self._signals.flag.signal  # which may have come meanwhile
+
     def _make_smaller(self) -> None:
         """Publish smaller choices for stacks that have died too often."""
         order = [trial.id for trial in self._shard.trials]
@@ -188,9 +209,11 @@ class _Supervisor:
         life, broken = Life(), None
         silence = Silence(self._shard.no_progress_min and 60 * self._shard.no_progress_min)
         self._throughput.worker_begins()
-        with Worker(owed, self._load, self._station, self._book.choices) as worker:
+        mine = owed[:1] if self._shard.isolate else owed
+        with Worker(mine, self._load, self._station, self._book.choices) as worker:
             for message in self._messages(worker, silence):
                 life.take(message)
+                self._warmth.take(message)
                 match message["event"]:
                     case "done":
                         trial = left.pop(message["trial"])

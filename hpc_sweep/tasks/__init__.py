@@ -54,6 +54,12 @@ def train_all(
         door.train_all(some, listener.of(indices), stack_size, earlier, named)
 
 
+def warm(name: object) -> None:
+    """Import all that trains a task, and compute nothing: processes that are forked from this one have it then."""
+    if name in TASKS:
+        import_module(f"{__name__}.{name}.task").warm()
+
+
 def check(cfg: DictConfig) -> None:
     """Raise UserError for a value that a task cannot train with, before anything is submitted."""
     _door(cfg, "ranges").check(cfg)

@@ -41,6 +41,7 @@ class ShardedConf:
     trials_per_shard: int | None = None
     cpus_per_task: int = 1
     stack_size: int | str = "auto"
+    isolate: bool = False
     max_trials: int = 100_000
     retries: int = 2
     no_progress_min: float | None = None

@@ -107,6 +107,11 @@ class Instruments:
         return Classified.of(out, y)
 
 
+def warm() -> None:
+    """Import what only training imports: this module has the rest."""
+    optimizers.import_lazy_parts()
+
+
 def train(cfg: DictConfig, context: Context) -> Result:
     """Train one trial on the device that the configuration names."""
     return fit(Instruments(), cfg, context, choose(cfg.device))

@@ -6,7 +6,8 @@ import pytest
 from omegaconf import OmegaConf
 from omegaconf.basecontainer import BaseContainer
 
-from hpc_sweep.compose.fresh import on_replicate, refuse_unconfirmable
+from hpc_sweep.compose.fresh import refuse_unconfirmable
+from hpc_sweep.compose.repeated import on_replicate
 from hpc_sweep.compose.settings import Settings
 from hpc_sweep.compose.trials import identify, task_of
 from hpc_sweep.errors import UserError

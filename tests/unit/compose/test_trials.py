@@ -98,3 +98,14 @@ def test_the_size_of_a_stack_is_checked_when_settings_are_read():
     for size in (0, -1, "many", 1.5, True, None):
         with pytest.raises(UserError, match="stack_size=auto"):
             Settings.read(ours, {"stack_size": size})
+
+
+def test_isolated_trials_in_stacks_cannot_be_meant():
+    """Each alone in its process is what auto and 1 give then; more is refused with both keys."""
+    ours = task_of(composed())
+
+    for size in ("auto", 1):
+        Settings.read(ours, {"stack_size": size, "isolate": True})
+    Settings.read(ours, {"stack_size": 18, "isolate": False})
+    with pytest.raises(UserError, match="isolate=true gives each trial its own process, and stack_size=18 asks"):
+        Settings.read(ours, {"stack_size": 18, "isolate": True})
