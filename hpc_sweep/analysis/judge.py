@@ -7,7 +7,7 @@
 
 What it holds for: additive or interacting effects on a grid, common or separate replicates, ragged tables; a continuous
 hyperparameter of a random search lends strength by classes of its values. In an adaptive search better regions get more
-runs, which the model does not know.
+runs, which the model does not know; `design.Design` finds such tables and says so.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Which kind of table was run, and what is therefore said, or not said."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from hpc_sweep.analysis.decision import decide_evidence
 from hpc_sweep.analysis.design import Design
 from hpc_sweep.analysis.table import Evidence
 from hpc_sweep.ledger import read_ledger
+from hpc_sweep.plan import append_part
 from tests import builders
 
 SEEDS = (1, 2, 3)
@@ -65,3 +67,20 @@ def test_conditional_hyperparameters_leave_no_holes(tmp_path):
     assert said.startswith("momentum: not in every configuration")
     assert {"incomplete_grid", "missing_cells"}.isdisjoint(alarm.kind for alarm in decision.alarms)
     assert decision.winner is not None
+
+
+@pytest.mark.parametrize(("asked", "told"), [({"lr": [0.3]}, True), ({"lr": [0.1, 0.2]}, False)])
+def test_configurations_that_were_asked_for_later_are_told(tmp_path, asked, told):
+    """A second batch of new configurations may follow the scores of the first; one of new replicates does not."""
+    design = builders.Design({"lr": [0.1, 0.2]}, replicates=SEEDS)
+    sweep = builders.build(tmp_path, design.grid, lambda *_: 0.5, replicates=SEEDS)
+    later = [
+        replace(trial, number=trial.number + 6, id=f"later{trial.number}", replicate=trial.replicate + 10)
+        for trial in builders.Design(asked, replicates=SEEDS).trials()
+    ]
+    base = design.compose(*design.cells()[0])
+    append_part(sweep.plan, later, [len(later)], sweep=builders.SWEEP, base=base, form="rebuilt", first_shard=3)
+
+    said = Design.of(Evidence.of(read_ledger(sweep))).sentences()
+
+    assert [one.startswith("New configurations were asked for 2 times.") for one in said] == [True] * told
