@@ -60,6 +60,12 @@ def test_every_dependency_is_pinned():
     assert "torch==2.13.0" in lines
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "hpc_sweep").rglob("*.py")), ids=lambda path: path.name)
+def test_a_command_that_is_to_be_typed_is_there(path):
+    """Advice never names a verb of hpc-sweep that does not exist."""
+    assert set(re.findall(r"hpc-sweep ([a-z]+) <this sweep>", path.read_text())) <= set(VERBS)
+
+
 @pytest.mark.parametrize("path", TESTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_test_says_what_it_tests(path):
     """The docstring of a test states its behaviour in a sentence."""

@@ -232,10 +232,11 @@ def _selected_on_test(evidence: Evidence) -> str:
 
 def _metrics_disagree(evidence: Evidence) -> str:
     winners = elected(evidence)
-    if len({one.first for one in winners.values()}) < 2:  # noqa: PLR2004 because one choice is agreement
+    count = len({one.first for one in winners.values()})
+    if count < 2:  # noqa: PLR2004 because one choice is agreement
         return ""
     told = "; ".join(f"{name}: {label(one.params)} ({runs(one.trials)})" for name, one in winners.items())
-    return f"Each metric elects another configuration by its mean. {told}."
+    return f"By their means the metrics elect {count} different configurations. {told}."
 
 
 def _squares(values: Sequence[float]) -> float:
@@ -247,7 +248,7 @@ _OF_THE_SWEEP: tuple[tuple[str, str, Callable[[Evidence], str]], ...] = (
     ("all_failed", "hpc-sweep resume <this sweep> --failed, after the cause is mended", _all_failed),
     ("metric_missing", "the same command with objective.metric=<one of these>, in a new folder", _metric_missing),
     ("unreadable_records", "hpc-sweep resume <this sweep>", _unreadable_records),
-    ("conflicting_outcomes", "hpc-sweep verify <this sweep> <trial>", _conflicting_outcomes),
+    ("conflicting_outcomes", "hpc-sweep logs <this sweep> <trial>: the first outcome stands", _conflicting_outcomes),
     ("incomplete_grid", "hpc-sweep resume <this sweep> (--failed for what failed)", _incomplete_grid),
     ("missing_cells", f"the same command with every level and replicate, and {_AGAIN}", _missing_cells),
     ("one_replicate", f"the same command with five replicates, seed=1,2,3,4,5, and {_AGAIN}", _one_replicate),
@@ -280,6 +281,6 @@ _OF_THE_SWEEP: tuple[tuple[str, str, Callable[[Evidence], str]], ...] = (
     ("mixed_data", "the same command in a new folder: scores on different sets do not compare", _mixed_data),
     ("mixed_content", "the same command in a new folder: scores on different data do not compare", _mixed_content),
     ("mixed_code", "the same command in a new folder, with one version of the code", _mixed_code),
-    ("mixed_devices", "hpc-sweep verify <this sweep> <trial> shows how far devices differ", _mixed_devices),
+    ("mixed_devices", "the same command in a new folder, on one kind of device", _mixed_devices),
     ("mixed_threads", "hydra.launcher.cpus_per_task=<one number>", _mixed_threads),
 )

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from hpc_sweep.analysis.intervals import slope, wilson
-from hpc_sweep.analysis.naming import runs
+from hpc_sweep.analysis.naming import counted, runs
 from hpc_sweep.analysis.table import label, level_text
 from hpc_sweep.records import canonical
 from hpc_sweep.space import Space
@@ -168,27 +168,35 @@ def _equal_outcomes(evidence: Evidence, stand: Standing) -> str:
         return ""
     ones = [stand.scoring.configurations[index] for index in groups[0]]
     differing = [name for name in evidence.space.levels if len({canonical(one.params.get(name)) for one in ones}) > 1]
+    told = counted(len(groups), "group of configurations has", "groups of configurations have")
     return (
-        f"{len(groups)} groups of configurations have exactly equal outcomes ({sum(map(len, groups))} configurations); "
+        f"{told} exactly equal outcomes ({sum(map(len, groups))} configurations); "
         f"in the first ({'; '.join(label(one.params) for one in ones[:3])}) {', '.join(differing)} changes nothing."
     )
 
 
 def _extend(evidence: Evidence, winner: Configuration) -> str:
-    """Return the command that tries one more level beyond each edge."""
+    """Return the command that tries one more level beyond each edge where one makes sense."""
     ran = _levels_that_ran(evidence)
-    beyond = [
-        f"{name}={level_text(_beyond(winner.params[name], ran.levels[name]))}" for name in ran.edges(winner.params)
-    ]
-    return f"the same command with {' '.join(beyond)} and {_AGAIN}" if beyond else ""
+    beyond = {name: _beyond(winner.params[name], ran.levels[name]) for name in ran.edges(winner.params)}
+    told = [f"{name}={level_text(level)}" for name, level in beyond.items() if level is not None]
+    return f"the same command with {' '.join(told)} and {_AGAIN}" if told else "a wider range, where it makes sense"
 
 
-def _beyond(value: float, levels: Sequence[float]) -> float:
-    """Return the next level outside, by the ratio of the last two where all are positive, else by their difference."""
+def _beyond(value: float, levels: Sequence[float]) -> float | None:
+    """Return the next level outside, by the ratio of the last two where they are far apart, else by their difference.
+
+    Whole numbers stay whole. None where it would leave the side of zero on which the levels are, or where they are, as
+    far as one can see, shares of one.
+    """
     outer, inner = (levels[0], levels[1]) if value == levels[0] else (levels[-1], levels[-2])
     ratio = outer / inner if inner > 0 and outer > 0 else 0.0
     geometric = ratio and not 0.5 < ratio < 2  # noqa: PLR2004 because a factor of two is a step on a log axis
-    return float(f"{outer * ratio if geometric else 2 * outer - inner:.3g}")
+    level = float(f"{outer * ratio if geometric else 2 * outer - inner:.3g}")
+    if all(isinstance(one, int) for one in levels):
+        level = round(level)
+    shares = levels[0] >= 0 and levels[-1] <= 1
+    return None if level * outer <= 0 or level == outer or (shares and level > 1) else level
 
 
 def _longer(evidence: Evidence, winner: Configuration) -> str:
@@ -223,7 +231,7 @@ _OF_THE_JUDGEMENT: tuple[tuple[str, str, Callable[[Evidence, Standing], str]], .
         _narrow_lead,
     ),
     ("stands_out", f"the same command for this configuration with new replicates, and {_AGAIN}", _stands_out),
-    ("collapsed", "nothing, or narrower ranges: hpc-sweep refine <this sweep>", _collapsed),
+    ("collapsed", "nothing, or narrower ranges in the next sweep", _collapsed),
     (
         "diverged_configurations",
         "hpc-sweep logs <this sweep> <trial>, and a lower learning rate",

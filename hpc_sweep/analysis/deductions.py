@@ -19,6 +19,7 @@ from hpc_sweep.analysis.learning import observations_of_learning
 from hpc_sweep.analysis.stability import stability
 from hpc_sweep.analysis.table import level_text
 from hpc_sweep.analysis.testing import Deduction, probability
+from hpc_sweep.records import canonical
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -41,15 +42,21 @@ _ORDER = {"supported": 0, "suggestive": 1, "not resolved": 2}
 
 def deductions(evidence: Evidence, stand: Standing) -> tuple[Deduction, ...]:
     """Return what the sweep shows about its hyperparameters and its training, the best supported first."""
+    told = [*_of_levels(evidence, stand), *observations_of_learning(evidence), *stability(evidence)]
+    return tuple(sorted(told, key=lambda one: _ORDER[one.grade]))
+
+
+def _of_levels(evidence: Evidence, stand: Standing) -> Iterable[Deduction]:
+    """Tell what levels do to the score; where no noise can be seen, nothing can be held against it."""
+    if stand.silent:
+        text = f"{stand.verdict[1]} So no difference between levels can be tested."
+        return [Deduction(text, "not resolved", {"test": "main effect", "sd": stand.judgement.sd})]
     found = effects(stand.scoring.scores)
-    told = [
+    return [
         *_main_effects(found, evidence),
         *_interactions(interactions(stand.scoring.scores), evidence),
         *_balance(evidence, found),
-        *observations_of_learning(evidence),
-        *stability(evidence),
     ]
-    return tuple(sorted(told, key=lambda one: _ORDER[one.grade]))
 
 
 def _main_effects(found: Sequence[Effect], evidence: Evidence) -> Iterable[Deduction]:
@@ -125,11 +132,18 @@ def _interactions(found: Sequence[Interaction], evidence: Evidence) -> Iterable[
         yield Deduction(text, one.grade, numbers)
 
 
+def _same(left: Sequence[Any], right: Sequence[Any]) -> bool:
+    """Tell whether two pairs hold the same levels, which may be lists or mappings, in whatever order."""
+    return sorted(map(canonical, left)) == sorted(map(canonical, right))
+
+
 def _balance(evidence: Evidence, found: Sequence[Effect]) -> Iterable[Deduction]:
     """Tell for each regulariser whether less of it fits the evaluation set better or worse."""
     for name, levels in evidence.space.levels.items():
-        ends = [effect for effect in found if effect.name == name and set(effect.levels) == {levels[0], levels[-1]}]
-        if name.rpartition(".")[2] not in _REGULARISERS or not ends or math.isnan(ends[0].p):
+        if name.rpartition(".")[2] not in _REGULARISERS:
+            continue
+        ends = [effect for effect in found if effect.name == name and _same(effect.levels, (levels[0], levels[-1]))]
+        if not ends or math.isnan(ends[0].p):
             continue
         effect = ends[0] if ends[0].levels[0] == levels[0] else replace(ends[0], estimate=-ends[0].estimate)
         least, most = level_text(levels[0]), level_text(levels[-1])

@@ -1,4 +1,4 @@
-"""How trials are named to people."""
+"""How trials are named to people, and how things are counted."""
 
 from __future__ import annotations
 
@@ -8,6 +8,15 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _NAMED = 12
+
+
+def counted(count: int, one: str, several: str = "") -> str:
+    """Return a number with its noun.
+
+    >>> counted(1, "other"), counted(2, "other"), counted(0, "is tied", "are tied")
+    ('1 other', '2 others', '0 are tied')
+    """
+    return f"{count} {one if count == 1 else several or f'{one}s'}"
 
 
 def runs(numbers: Sequence[int]) -> str:

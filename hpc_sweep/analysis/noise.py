@@ -9,11 +9,15 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import digamma, polygamma
 
+from hpc_sweep.analysis.distributions import chi2_quantile, normal_tail_quantile
+
 if TYPE_CHECKING:
     from hpc_sweep.analysis.align import Alignment
     from hpc_sweep.analysis.scores import Array, Integers, Mask
 
-TAIL = 2.5  # configurations below median - 2.5 (q90 - median) collapsed
+TAIL = 2.5  # configurations below median - 2.5 (q90 - median) collapsed,
+CLEARLY = 4.0  # if they are 4 standard errors below the median, and
+CHANCE = 0.01  # below what the unluckiest of so many falls to by noise in less than a hundredth of sweeps
 MOST_PRIOR_DF = 200.0  # stands for "all configurations have the same variance"
 FEWEST_FOR_PRIOR = 3  # variances needed before their own spread can be estimated
 SMALLEST = 1e-5  # a sample variance below this part of the median is a rounded score, not a precise one
@@ -40,14 +44,28 @@ def surviving(fit: Alignment) -> Mask:
 
     Kept are means of at least ``median - 2.5 (q90 - median)``. Collapsed ones are noisier and would inflate the pooled
     noise; their depth would inflate the spread between configurations, so that nothing would be shrunk.
-    The tail is never cut within 3 standard errors of the median: rounded scores can make q90 equal the median.
+    The tail is never cut within 4 standard errors of the median, nor where the unluckiest of so many configurations may
+    be by noise alone: rounded scores can make q90 equal the median, and noise has a tail of its own.
     """
     ran = np.isfinite(fit.mean)
     median, high = np.quantile(fit.mean[ran], (0.5, 0.9))
-    own = fit.squares[ran & (fit.df > 0)] / fit.df[ran & (fit.df > 0)]
-    error = np.sqrt(np.median(own) / np.median(fit.runs[ran])) if own.size else 0.0
+    within = max(CLEARLY, normal_tail_quantile(CHANCE / np.count_nonzero(ran))) * _typical_error(fit, ran)
     with np.errstate(invalid="ignore"):
-        return np.asarray(fit.mean >= median - max(TAIL * (high - median), 3 * error), dtype=bool)
+        return np.asarray(fit.mean >= median - max(TAIL * (high - median), within), dtype=bool)
+
+
+def _typical_error(fit: Alignment, ran: Mask) -> float:
+    """Return the standard error of a mean whose configuration is as noisy as most; 0 where noise is not seen.
+
+    The median, because those that collapsed are noisier; a sample variance of few degrees of freedom has a median below
+    its mean, by that of chi2.
+    """
+    seen = ran & (fit.df > 0)
+    if not seen.any():
+        return 0.0
+    df = float(np.median(fit.df[seen]))
+    variance = float(np.median(fit.squares[seen] / fit.df[seen])) * df / float(chi2_quantile(np.array(0.5), df))
+    return float(np.sqrt(variance / np.median(fit.runs[ran])))
 
 
 def moderate(variances: Array, df: Array) -> tuple[float, float]:

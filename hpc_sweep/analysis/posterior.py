@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 POINTS = 64
 LOW, HIGH = np.array([-1.5, -1.5, -1.5]), np.array([0.3, 0.0, 0.0])  # of log10 a, relative to the spread of the means
-NOTHING_MATTERS = 0.05
+NOTHING_MATTERS = 0.1
 """The prior probability of K = 0; without it pure noise is announced higher (benchmarks/decision.py, truth null)."""
 ROUNDING = 1e-12
 IRRELEVANT = 18.0  # a point whose log likelihood is this far below the best one has no weight in any printed digit

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hpc_sweep.analysis.distributions import kruskal_wallis
 from hpc_sweep.analysis.table import level_text
 from hpc_sweep.analysis.testing import Deduction, graded, probability
-from hpc_sweep.records import canonical
 from hpc_sweep.trial import Status
 
 if TYPE_CHECKING:
@@ -27,31 +26,32 @@ def stability(evidence: Evidence) -> Iterator[Deduction]:
     for name, levels in evidence.space.levels.items():
         if name.rpartition(".")[2] not in RATES or len(levels) < 2:  # noqa: PLR2004 because one level compares to none
             continue
-        groups: dict[str, list[Configuration]] = {canonical(level): [] for level in levels}
+        groups: dict[str, list[Configuration]] = {level_text(level): [] for level in levels}
         for one in evidence.configurations:
             if name in one.params:
-                groups[canonical(one.params[name])].append(one)
-        rough = {level: _roughness(groups[canonical(level)], evidence.objective.metric) for level in levels}
+                groups[level_text(one.params[name])].append(one)
+        rough = {level: _roughness(group, evidence.objective.metric) for level, group in groups.items()}
         usable = {level: values for level, values in rough.items() if len(values) >= _FEWEST}
-        diverged = {level: _diverged(groups[canonical(level)]) for level in levels}
+        diverged = {level: _diverged(group) for level, group in groups.items()}
         if len(usable) > 1 and np.ptp(np.concatenate(list(usable.values()))) > 0:
             yield _told(name, usable, diverged)
 
 
-def _told(name: str, rough: Mapping[Any, Sequence[float]], diverged: Mapping[Any, int]) -> Deduction:
+def _told(name: str, rough: Mapping[str, Sequence[float]], diverged: Mapping[str, int]) -> Deduction:
+    """Return the sentence; levels are texts, because a level may be a list."""
     p = kruskal_wallis([np.asarray(values) for values in rough.values()])
     medians = {level: float(np.median(values)) for level, values in rough.items()}
     roughest = max(medians, key=lambda level: medians[level])
-    listed = ", ".join(f"{name}={level_text(level)} {medians[level]:.2g}" for level in medians)
+    listed = ", ".join(f"{name}={level} {medians[level]:.2g}" for level in medians)
     n = sum(map(len, rough.values()))
     numbers = f"(median jump between epochs: {listed}; Kruskal and Wallis, {probability(p)}, n = {n} configurations)"
     grade = graded(p)
     lead = (
-        f"Training is least steady at {name}={level_text(roughest)}"
+        f"Training is least steady at {name}={roughest}"
         if grade != "not resolved"
         else f"Whether training is equally steady at all values of {name} is not resolved"
     )
-    ended = [f"{count} trials diverged at {name}={level_text(level)}" for level, count in diverged.items() if count]
+    ended = [f"{count} trials diverged at {name}={level}" for level, count in diverged.items() if count]
     after = f" {', '.join(ended)}." if ended else ""
     evidence = {"test": "learning-rate stability", "name": name, "p": p, "n": n}
     told = {"medians": [[level, median] for level, median in medians.items()]}

@@ -74,7 +74,8 @@ class Standing:
         """
         judgement = self.judgement
         if self.silent:
-            return "cannot_tell", "The replicates of a configuration do not differ, so that no noise can be seen."
+            reason = "Replicates do not differ, but for what all configurations share, so that no noise can be seen."
+            return "cannot_tell", reason
         if (
             judgement.verdict == "resolved"
             and judgement.evaluation == "unknown"
@@ -122,9 +123,9 @@ def rule_words(standing: Standing, objective: Objective) -> str:
     return (
         f"A configuration is scored by its mean of {objective.metric} {when} over its replicates, drawn towards what "
         "its hyperparameters' levels predict by as much as the noise demands (the shrunk score). The pick is "
-        f"{rule}, exact ties go to the lowest trial number; its expected loss against the leader is "
-        f"{judgement.expected_loss:.3g}. Tied with it are those whose shrunk score is behind by no more than noise can "
-        f"do: {len(judgement.tie_set) - 1} here. {limits if objective.limits else ''}{standing.verdict[1]}"
+        f"{rule}, exact ties go to the better observed mean, then the lowest trial number; its expected loss against "
+        f"the leader is {judgement.expected_loss:.3g}. Tied with it are those whose shrunk score is behind by no more "
+        f"than noise can do. {limits if objective.limits else ''}{standing.verdict[1]}"
     )
 
 

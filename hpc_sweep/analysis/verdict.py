@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from hpc_sweep.analysis.naming import counted
+
 if TYPE_CHECKING:
     from hpc_sweep.analysis.model import Model
     from hpc_sweep.analysis.ties import Ties
@@ -51,15 +53,13 @@ def _why_unknown(model: Model) -> str:
 def _why_tied(model: Model, ties: Ties) -> str:
     """Return why the leader is not resolved, or an empty string."""
     if len(ties.likely) > 1:
-        return f"{_configurations(len(ties.likely) - 1)} cannot be told from the leader."
+        return f"{counted(len(ties.likely) - 1, 'other configuration')} cannot be told from the leader."
     rivals = set(ties.compared.tolist()) - {model.leader.index}
     if rivals or not len(ties.compared):
-        return f"{_configurations(len(rivals))} cannot be told from the leader without the factorial model."
+        return (
+            f"{counted(len(rivals), 'other configuration')} cannot be told from the leader without the factorial model."
+        )
     ran, complete = int(model.runs[model.leader.index]), int(model.runs.max())
     if ran < complete:
         return f"The leader ran with {ran} of {complete} replicates only."
     return ""
-
-
-def _configurations(count: int) -> str:
-    return "1 other configuration" if count == 1 else f"{count} other configurations"

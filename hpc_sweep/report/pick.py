@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hpc_sweep.analysis.design import Design
-from hpc_sweep.analysis.naming import runs
+from hpc_sweep.analysis.naming import counted, runs
 from hpc_sweep.analysis.table import label, level_text
 from hpc_sweep.report.document import (
     Card,
@@ -99,7 +99,7 @@ def _facts(decision: Decision, winner: Winner) -> list[Fact]:
     ]
     if winner.absolute and winner.absolute != winner.interval:
         facts.append(Fact("for other replicates too", span(winner.absolute)))
-    facts.append(Fact("tied with", f"{len(decision.tie_set) - 1} others"))
+    facts.append(Fact("tied with", counted(len(decision.tie_set) - 1, "other")))
     facts.append(Fact("confirmed on fresh replicates:", _confirmed(decision, winner)))
     fresh = decision.confirmation
     if fresh is not None and fresh.interval and winner.confirmed is not None:
@@ -130,7 +130,7 @@ def _honesty(evidence: Evidence, decision: Decision, winner: Winner) -> list[Lin
         told.append(_ALONE)
     told += _what_next(proof)
     if decision.alarms:
-        told.append(f"{len(decision.alarms)} alarms stand below, each with what mends it.")
+        told.append(f"{counted(len(decision.alarms), 'alarm stands', 'alarms stand')} below, each with what mends it.")
     return [line(sentence) for sentence in told]
 
 
@@ -182,7 +182,7 @@ def _of_confirmation(decision: Decision, objective: Objective) -> list[str]:
         return [f"{waits} by itself, and all is decided again (by hand: hpc-sweep resume <this sweep>)."] * bool(
             objective.confirm
         )
-    others = f" and {fresh.others} others of the short list" if fresh.others else ""
+    others = f" and {counted(fresh.others, 'other')} of the short list" if fresh.others else ""
     named = (
         f"{label(fresh.configuration)}, the pick before{others}, ran again on {fresh.planned} fresh values of {key}."
     )

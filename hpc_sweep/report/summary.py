@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hpc_sweep.analysis.naming import counted
 from hpc_sweep.analysis.table import label
 from hpc_sweep.report.terminal import near
 from hpc_sweep.report.wording import number, production_command
@@ -34,10 +35,10 @@ def _winner_lines(sweep: paths.Sweep, decision: Decision) -> list[str]:
         return [f"Winner:      none. {decision.rule}", *alarms]
     score = f"{decision.objective['metric']} {number(winner.mean)} (n = {winner.n})"
     runs = ", ".join(map(str, winner.trials))
-    tied = len(decision.tie_set) - 1
+    tied = counted(len(decision.tie_set) - 1, "other configuration is", "other configurations are")
     return [
         f"Winner:      {label(winner.configuration)}: {score}, run {runs}",
-        f"Verdict:     {decision.verdict.replace('_', ' ')}; {tied} other configurations are tied with it",
+        f"Verdict:     {decision.verdict.replace('_', ' ')}; {tied} tied with it",
         *_confirmation_lines(sweep, decision),
         *_choice_lines(decision),
         *alarms,

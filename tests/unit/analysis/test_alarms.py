@@ -65,6 +65,24 @@ def test_edge_of_grid_says_which_edge_and_what_was_tried(tmp_path):
     )
 
 
+@pytest.mark.parametrize(
+    ("levels", "best", "mend"),
+    [
+        ([0.0001, 0.001], 0.001, "the same command with x=0.01 and "),
+        ([16, 32], 32, "the same command with x=64 and "),
+        ([0, 128, 512], 0, "a wider range"),
+        ([0.5, 0.7, 0.9], 0.9, "a wider range"),
+        ([1, 2], 1, "a wider range"),
+    ],
+)
+def test_a_level_beyond_the_edge_is_one_that_can_be(tmp_path, levels, best, mend):
+    """What is proposed keeps whole numbers whole, and leaves neither its side of zero nor the shares of one."""
+    sweep = build(tmp_path / "s", {"x": levels}, lambda p, _: 0.9 if p["x"] == best else 0.5)
+    (found,) = [alarm for alarm in decide(read_ledger(sweep)).alarms if alarm.kind == "edge_of_grid"]
+
+    assert found.remedy.startswith(mend)
+
+
 def test_edge_is_that_of_the_levels_that_ran(tmp_path):
     """A level whose trials all failed was not tried: the winner beside it is at the edge."""
     found = raised(build(tmp_path / "s", {"x": [1, 2, 3]}, lambda p, _: failed() if p["x"] == 3 else p["x"] / 10))

@@ -239,6 +239,31 @@ def test_replicates_that_are_all_equal_show_no_noise(tmp_path):
     assert "no noise can be seen" in decision.rule
 
 
+@pytest.mark.parametrize("shift", [0.0, 0.01])
+def test_without_noise_no_difference_between_levels_is_claimed(tmp_path, shift):
+    """Equal scores, or scores that replicates shift alike, hold nothing against which a difference could be tested."""
+    scores = {x: [x / 20 + shift * r for r in range(3)] for x in range(1, 9)}
+    decision = decided(tmp_path, scores, n=5000, replicates=(0, 1, 2))
+
+    assert {one.grade for one in decision.deductions} == {"not resolved"}
+    assert "So no difference between levels can be tested." in decision.deductions[0].text
+
+
+def test_levels_may_be_lists_mappings_and_infinite(tmp_path):
+    """Whatever JSON a hyperparameter takes, a regulariser and a learning rate among them, the sweep is decided."""
+    grid = {
+        "betas": [[0.9, 0.999], [0.8, 0.99]],
+        "dropout": [{"block": 0.1}, {"block": 0.5}],
+        "lr": [{"float": "inf"}, 0.001],
+    }
+    curve = [0.1, 0.4, 0.3, 0.5, 0.4, 0.6]
+    sweep = build(
+        tmp_path / "s", grid, lambda p, r: [v + 0.01 * r * (p["lr"] == 0.001) for v in curve], replicates=(0, 1, 2)
+    )
+
+    assert decide(read_ledger(sweep)).winner is not None
+
+
 def test_rerun_of_a_cell_is_no_replicate(tmp_path):
     """The same configuration and seed twice counts once, and the noise between the two is told apart."""
     sweep = build(tmp_path / "s", {"x": [1, 1, 2]}, lambda p, r: p["x"] / 10 + r / 100, replicates=(0, 1))

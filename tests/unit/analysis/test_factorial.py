@@ -209,7 +209,7 @@ def test_the_covariance_belongs_to_the_variance():
 
 
 def test_that_nothing_matters_is_one_of_the_possibilities():
-    """Means that vary as noise alone would are drawn together by 83 %; were K = 0 left out, by 81 %."""
+    """Means that vary as noise alone would are drawn together by 85 %; were K = 0 left out, by 81 %."""
     rng = np.random.default_rng(7)
     factorial = Factorial.of(grid(3, 3, 2))
     slopes = []
@@ -218,7 +218,7 @@ def test_that_nothing_matters_is_one_of_the_possibilities():
         x = (x - x.mean()) / x.std(ddof=1)
         slopes.append(np.polyfit(x, integrate(x, np.ones(18), factorial).mean, 1)[0])
 
-    assert np.mean(slopes) < 0.18
+    assert np.mean(slopes) < 0.17
 
 
 def test_one_replicate_takes_the_residual_for_noise():

@@ -285,6 +285,13 @@ def test_nothing_is_claimed_where_nothing_is_true():
     assert summary.mean("resolved") == 0
 
 
+def test_noise_alone_collapses_nothing():
+    """In 60 sweeps of equal configurations no more than a few have one that is called collapsed."""
+    found = [judge(scores).collapsed for _, scores in sweeps(Cell("null", 18, 3, 1.0), 60)]
+
+    assert sum(map(bool, found)) <= 4
+
+
 def test_the_benchmark_notices_a_broken_promise():
     """A score that is too high by three points misses the bar of bias."""
     summary = run(Cell("planted", 18, 3, 1.0), 20)
