@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from hpc_sweep.analysis.cells import level
+from hpc_sweep.analysis.columns import describe, find_columns
 from hpc_sweep.analysis.decision import Decision, decide_evidence
-from hpc_sweep.analysis.foreign import describe, evidence_of, find_columns, level, named_levels, read_source
+from hpc_sweep.analysis.foreign import evidence_of, named_levels
+from hpc_sweep.analysis.source import decode, read_source
 from hpc_sweep.analysis.suspicions import carried, inferred_examples, suspicions
 from hpc_sweep.analysis.table import Evidence, label
 from hpc_sweep.errors import UserError
@@ -54,11 +57,22 @@ def audit(path: Path, question: Question) -> Audit:
     found = suspicions(source, columns, evidence)
     if question.carried and decision.winner is not None:
         found.append(carried(evidence, decision, named_levels(source, question.carried)))
-    return Audit(path.name, describe(columns), evidence, replace(decision, alarms=(*found, *decision.alarms)))
+    return Audit(path.name, describe(source, columns), evidence, replace(decision, alarms=(*found, *decision.alarms)))
+
+
+def refuse_sweep(output: paths.Sweep) -> None:
+    """Raise UserError for the folder of a sweep: an audit would replace its decision and remove its winner."""
+    if output.identity.exists():
+        raise UserError(
+            "An audit is not written into the folder of a sweep: that has a decision of its own.",
+            where=f"Folder: {output.root}",
+            next_step="Type --output with another folder.",
+        )
 
 
 def write_audit(answer: Audit, output: paths.Sweep) -> None:
-    """Write tables, pictures, report and decision into a folder."""
+    """Write tables, pictures, report and decision into a folder; UserError for that of a sweep."""
+    refuse_sweep(output)
     pictures = charts.pictures(answer.evidence, answer.decision)
     report = Report(answer.evidence, answer.decision, pictures, None, output.root.resolve(), answer.name)
     output.root.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -97,6 +111,6 @@ def assignments(text: str) -> dict[str, Any]:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_bytes().decode("utf-8-sig", "replace")
+        return decode(path.read_bytes(), path.name)
     except OSError as error:
         raise UserError(f"The table cannot be read: {error.strerror}.", where=f"File: {path}") from None
