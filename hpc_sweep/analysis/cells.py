@@ -5,7 +5,6 @@ Decimal commas are read where a table leaves no doubt of them; `dotted` says whe
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,8 @@ _CELL = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(%?)\s*(?:
 _MEANT = re.compile(r"\s*[-+]?[.,]?\d")
 _GROUPED = re.compile(r"[-+]?[1-9]\d{0,2},\d{3}")
 _PERCENT = 100
+LARGEST = 1e70
+"""Beyond this the square of a variance, which the decision needs, is near the end of what a float holds."""
 
 
 @dataclass(frozen=True)
@@ -45,13 +46,13 @@ def number(cell: str) -> Number | None:
 def level(cell: str) -> Any:  # noqa: ANN401 because a level may be a number or text
     """Return a level of a hyperparameter: a number where the cell is one, None for an empty cell, else text.
 
-    A numeral that no float can hold stays text.
+    A numeral beyond `LARGEST` stays text.
 
     >>> level("64"), level("1e-3"), level("sgd"), level(""), level("1e999")
     (64, 0.001, 'sgd', None, '1e999')
     """
     found = number(cell)
-    if found is None or found.percent or found.spread is not None or not math.isfinite(found.value):
+    if found is None or found.percent or found.spread is not None or abs(found.value) > LARGEST:
         return cell or None
     return int(cell) if re.fullmatch(r"[-+]?\d+", cell) else found.value
 

@@ -13,6 +13,7 @@ import itertools
 import re
 import shlex
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from hpc_sweep.analysis.cells import level, number
@@ -84,7 +85,7 @@ class Columns:
     code: str | None
     unused: tuple[str, ...]
 
-    @property
+    @cached_property
     def keys(self) -> Mapping[str, str]:
         """The metric of each column of scores as ``split/name``: no two columns share one, and the judged is first."""
         keys: dict[str, str] = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hpc_sweep.analysis.cells import is_meant_as_number, level, number
+from hpc_sweep.analysis.cells import LARGEST, is_meant_as_number, level, number
 from hpc_sweep.analysis.columns import metric_key, named
 from hpc_sweep.analysis.table import Evidence
 from hpc_sweep.errors import UserError
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from hpc_sweep.analysis.source import Source
 
 _SHOWN = 40
-_LARGEST = 1e150
-"""Beyond this the square of a score, and so its variance, has no number."""
 
 
 def evidence_of(source: Source, columns: Columns, mode: str, examples: int | None) -> Evidence:
@@ -67,18 +65,22 @@ def _refuse_unreadable(source: Source, name: str) -> None:
     texts = [at for at, cell in enumerate(cells) if cell and number(cell) is None]
     wrong = [at for at in texts if is_meant_as_number(cells[at])]
     if wrong:
-        raise _unfit(source, wrong[0], f"'{cells[wrong[0]]}' in column '{name}' is no number")
+        raise _unfit(source, wrong[0], f"{_shown(cells[wrong[0]])} in column '{name}' is no number")
     if not any(map(number, cells)):
-        what = f": it begins with '{cells[texts[0]]}'" if texts else ": all its cells are empty"
+        what = f": it begins with {_shown(cells[texts[0]])}" if texts else ": all its cells are empty"
         raise _unfit(source, texts[0] if texts else 0, f"The column '{name}' has no number{what}")
 
 
 def _refuse_boundless(source: Source, name: str) -> None:
     for at, cell in enumerate(source.column(name)):
         found = number(cell)
-        if found is not None and max(abs(found.value), found.spread or 0.0) > _LARGEST:
-            shown = cell if len(cell) <= _SHOWN else f"{cell[:_SHOWN]}…"
-            raise _unfit(source, at, f"'{shown}' in column '{name}' is beyond what can be compared ({_LARGEST:g})")
+        if found is not None and max(abs(found.value), found.spread or 0.0) > LARGEST:
+            raise _unfit(source, at, f"{_shown(cell)} in column '{name}' is beyond what can be compared ({LARGEST:g})")
+
+
+def _shown(cell: str) -> str:
+    text = " ".join(cell.split())
+    return f"'{text}'" if len(text) <= _SHOWN else f"'{text[:_SHOWN]}…'"
 
 
 def _unfit(source: Source, at: int, what: str) -> UserError:

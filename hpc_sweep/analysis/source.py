@@ -15,7 +15,7 @@ from hpc_sweep.errors import UserError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-_BOLD = re.compile(r"^\*+|\*+$")
+_MARKS = re.compile(r"^[*`]+|[*`]+$")
 _RULE = re.compile(r"[-+|:=\s]*")
 _MOST_BYTES = 256 * 2**20
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -75,7 +75,7 @@ def _records(lines: Sequence[str], delimiter: str, name: str) -> Iterator[tuple[
     """Yield the first line and the cells of each row that has any, without the rules of a drawn table."""
     framed = _names(lines).startswith("|")
     kept = (_undrawn(line, framed) for line in lines) if delimiter == "|" else iter(lines)
-    reader = csv.reader(kept, delimiter=delimiter, quoting=csv.QUOTE_NONE if framed else csv.QUOTE_MINIMAL)
+    reader = csv.reader(kept, delimiter=delimiter, quoting=csv.QUOTE_NONE if framed else csv.QUOTE_MINIMAL, strict=True)
     line = 1
     try:
         for row in reader:
@@ -117,4 +117,4 @@ def _refuse_twins(header: Sequence[str], name: str) -> None:
 
 
 def _plain(cell: str) -> str:
-    return _BOLD.sub("", cell.strip()).strip()
+    return _MARKS.sub("", cell.strip()).strip()

@@ -23,6 +23,26 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hpc_sweep import paths
+    from hpc_sweep.analysis.alarms import Alarm
+
+_REMEDIES = {
+    "metric_missing": "a score in every row",
+    "missing_cells": "runs of the cells that are missing",
+    "one_replicate": "more replicates of these configurations",
+    "ragged_replicates": "as many replicates of each configuration",
+    "identical_replicates": "a seed that the runs do use",
+    "selected_on_test": "a validation score to choose by, and the test set once, at the end",
+    "metrics_disagree": "say which metric counts, and the least that the others must keep",
+    "mixed_code": "runs of one version of the code",
+    "edge_of_grid": "runs with levels beyond the edge",
+    "winner_diverged": "more replicates of this configuration",
+    "small_evaluation_set": "a larger evaluation set",
+    "stands_out": "new replicates of this configuration",
+    "collapsed": "nothing, or narrower ranges",
+    "diverged_configurations": "a lower learning rate",
+    "equal_outcomes": "one level of it is enough: leave the others out",
+}
+"""What mends a table, where the alarm of a sweep says what to type for one more of its jobs."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +77,8 @@ def audit(path: Path, question: Question) -> Audit:
     found = suspicions(source, columns, evidence)
     if question.carried and decision.winner is not None:
         found.append(carried(evidence, decision, named_levels(source, question.carried)))
-    return Audit(path.name, describe(source, columns), evidence, replace(decision, alarms=(*found, *decision.alarms)))
+    alarms = (*found, *map(_of_a_table, _without_twins(found, decision.alarms)))
+    return Audit(path.name, describe(source, columns), evidence, replace(decision, alarms=alarms))
 
 
 def refuse_sweep(output: paths.Sweep) -> None:
@@ -107,6 +128,16 @@ def assignments(text: str) -> dict[str, Any]:
     if not pairs or not all(name.strip() and sign for name, sign, _ in pairs):
         raise UserError(f"'{text}' is no configuration.", next_step="Type it as lr=0.001,dropout=0.25")
     return {name.strip(): level(value.strip()) for name, _, value in pairs}
+
+
+def _without_twins(found: Sequence[Alarm], alarms: Sequence[Alarm]) -> list[Alarm]:
+    """Leave out the alarm of an incomplete plan where the table is told to be a part of one."""
+    told = any(alarm.kind == "part_of_a_table" for alarm in found)
+    return [alarm for alarm in alarms if not (told and alarm.kind == "incomplete_grid")]
+
+
+def _of_a_table(alarm: Alarm) -> Alarm:
+    return replace(alarm, remedy=_REMEDIES.get(alarm.kind, alarm.remedy))
 
 
 def _text(path: Path) -> str:

@@ -235,6 +235,7 @@ def test_table_in_another_encoding_is_refused(tmp_path):
     ("text", "line", "says"),
     [
         (f"lr,seed,val/acc\n.1,1,.5\n{'x' * 140_000},1,.5\n", 3, "larger than field limit"),
+        ('lr,val/acc\n.1,.5\n".2,.6\n.3,.9\n', 3, "unexpected end of data"),
         ("lr,seed,val/acc\n.1,1,1e308\n.2,1,-1e308\n", 2, r"'1e308' in column 'val/acc' is beyond"),
         ("lr,seed,val/acc\n.1,1,.5\n\n.2,1,1e999\n", 4, r"'1e999' in column 'val/acc' is beyond"),
         ("lr,val/acc,val/loss\n.1,.5,1\n.2,.5,1e200\n", 3, r"'1e200' in column 'val/loss' is beyond"),
@@ -258,17 +259,17 @@ def test_cell_that_cannot_be_judged_is_named_with_its_line(tmp_path, text, line,
 
 
 def test_numeral_that_no_float_holds_is_a_text(tmp_path):
-    """Five thousand digits are a level like any other, and so is each of two long integers that a float would merge."""
-    text = f"a,val/acc\n{'1' * 5000},.5\n{'1' * 5000},.6\n{2**70},.5\n{2**70 + 1},.5\n"
+    """A level may be 1e308, have five thousand digits, or differ from another in the last of twenty-two."""
+    text = f"a,val/acc\n{'1' * 5000},.5\n{'1' * 5000},.6\n{2**70},.5\n{2**70 + 1},.5\n1e308,.4\n"
     answer = audit(table(tmp_path, text), Question("val/acc", "max", params=("a",)))
 
-    assert [one.params["a"] for one in answer.evidence.configurations] == ["1" * 5000, 2**70, 2**70 + 1]
+    assert [one.params["a"] for one in answer.evidence.configurations] == ["1" * 5000, 2**70, 2**70 + 1, "1e308"]
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        "| lr | seed | val/acc |\n|---|:---:|---:|\n| 0.1 | 1 | **0.5** |\n| 0.2 | 1 | |\n",
+        "| `lr` | seed | val/acc |\n|---|:---:|---:|\n| 0.1 | 1 | **0.5** |\n| 0.2 | 1 | |\n",
         "+---+---+---+\n| lr | seed | val/acc |\n+===+===+===+\n| 0.1 | 1 | 0.5 |\n| 0.2 | 1 | |\n+---+---+---+\n",
         " lr | seed | val/acc\n----+------+----\n 0.1 | 1 | 0.5\n 0.2 | 1 | \n",
         "lr|seed|val/acc\n0.1|1|0.5\n0.2|1|\n",
@@ -309,6 +310,22 @@ def test_column_has_one_meaning(tmp_path, question, says):
     """A column that is asked for as two things is refused."""
     with pytest.raises(UserError, match=says):
         audit(table(tmp_path, "lr,seed,val/acc\n.1,1,.5\n.2,1,.6\n"), question)
+
+
+def test_alarms_of_a_table_name_no_sweep_and_a_hole_once():
+    """Whoever has a table has no sweep to resume; what is missing of it is one alarm."""
+    for name, question in (
+        ("000_top_configurations.csv", Question("ood/f1", "max")),
+        ("002_retrieval.tsv", Question("F1", "max")),
+        ("003_strategies.csv", Question("Accuracy", "max", params=("Search Method",))),
+        ("004_top_performers.csv", Question("val/accuracy", "max", examples=1346)),
+    ):
+        found = audit(TABLES / name, question).decision.alarms
+        kinds = [alarm.kind for alarm in found]
+
+        assert "incomplete_grid" not in kinds
+        assert not [one for one in found if re.search("sweep|command|objective|trials'", one.remedy)], name
+        assert {one.kind: one.remedy for one in found}["one_replicate"] == "more replicates of these configurations"
 
 
 def test_command_leaves_the_folder_of_a_sweep_alone(tmp_path):
