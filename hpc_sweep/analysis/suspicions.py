@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from scipy.special import stdtr
 
 from hpc_sweep.analysis.alarms import Alarm
-from hpc_sweep.analysis.foreign import UNKNOWN_SPLIT, metric_key, number, welch
+from hpc_sweep.analysis.cells import number
+from hpc_sweep.analysis.columns import UNKNOWN_SPLIT, metric_key
 from hpc_sweep.analysis.table import label
 from hpc_sweep.space import configuration
 
@@ -17,8 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
+    from hpc_sweep.analysis.columns import Columns
     from hpc_sweep.analysis.decision import Decision
-    from hpc_sweep.analysis.foreign import Columns, Source
+    from hpc_sweep.analysis.source import Source
     from hpc_sweep.analysis.table import Evidence
 
 _COUNTS = ("n", "runs", "count", "replicates", "seeds")
@@ -127,7 +129,7 @@ def _aggregated(source: Source, columns: Columns) -> Alarm | None:
     counts = [_count(source, at) for _, at in best]
     if all(count > 1 for count in counts):
         first, second = ((pair[0].value, pair[0].spread or 0.0, n) for pair, n in zip(best, counts, strict=True))
-        t, df = welch(first, second)
+        t, df = _welch(first, second)
         p = 2 * float(stdtr(df, -abs(t)))
         text += (
             f" The best two, {first[0]:.3g} ± {first[1]:.3g} (n = {first[2]}) and {second[0]:.3g} ± {second[1]:.3g} "
@@ -137,6 +139,13 @@ def _aggregated(source: Source, columns: Columns) -> Alarm | None:
     if len(set(sizes)) > 1:
         text += f" The rows have unequal numbers of runs ({', '.join(map(str, sizes))})."
     return Alarm("aggregated", text, "audit the table of runs, one row for each run with its seed")
+
+
+def _welch(one: tuple[float, float, int], other: tuple[float, float, int]) -> tuple[float, float]:
+    """Return t and degrees of freedom of the difference of two means, each (mean, sd, n) (Welch 1947)."""
+    parts = [sd**2 / n for _, sd, n in (one, other)]
+    df = sum(parts) ** 2 / sum(part**2 / (n - 1) for part, (_, _, n) in zip(parts, (one, other), strict=True))
+    return (one[0] - other[0]) / math.sqrt(sum(parts)), df
 
 
 def _count(source: Source, at: int) -> int:
@@ -164,7 +173,7 @@ def _threshold(source: Source, columns: Columns) -> Alarm | None:
 def _harmonic(source: Source, columns: Columns) -> Alarm | None:
     """Tell where F1 is not the harmonic mean of the precision and recall beside it: then it is a mean of parts."""
     split = metric_key(columns.metric).partition("/")[0]
-    keys = {metric_key(name): name for name in source.header}
+    keys = {key: name for name, key in columns.keys.items()}
     if not all(f"{split}/{name}" in keys for name in ("f1", "precision", "recall")):
         return None
     cells = list(zip(*(source.column(keys[f"{split}/{name}"]) for name in ("f1", "precision", "recall")), strict=True))

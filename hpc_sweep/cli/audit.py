@@ -31,6 +31,8 @@ def audit(table: Path, output: Path | None, as_json: bool, **asked: Any) -> int:
     \b
     example:  hpc-sweep audit results.csv --metric val/accuracy --mode max --output audit
     """  # noqa: D301 because click reads the \b
+    if output is not None:
+        auditing.refuse_sweep(paths.Sweep(output))
     asked["params"] = [name.strip() for name in asked["params"].split(",") if name.strip()]
     asked["carried"] = auditing.assignments(asked["carried"]) if asked["carried"] else None
     answer = auditing.audit(table, auditing.Question(**asked))

@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from hpc_sweep.analysis.cells import level
+from hpc_sweep.analysis.columns import describe, find_columns
 from hpc_sweep.analysis.decision import Decision, decide_evidence
-from hpc_sweep.analysis.foreign import describe, evidence_of, find_columns, level, named_levels, read_source
+from hpc_sweep.analysis.foreign import evidence_of, named_levels
+from hpc_sweep.analysis.source import decode, read_source
 from hpc_sweep.analysis.suspicions import carried, inferred_examples, suspicions
 from hpc_sweep.analysis.table import Evidence, label
 from hpc_sweep.errors import UserError
@@ -20,6 +23,26 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hpc_sweep import paths
+    from hpc_sweep.analysis.alarms import Alarm
+
+_REMEDIES = {
+    "metric_missing": "a score in every row",
+    "missing_cells": "runs of the cells that are missing",
+    "one_replicate": "more replicates of these configurations",
+    "ragged_replicates": "as many replicates of each configuration",
+    "identical_replicates": "a seed that the runs do use",
+    "selected_on_test": "a validation score to choose by, and the test set once, at the end",
+    "metrics_disagree": "say which metric counts, and the least that the others must keep",
+    "mixed_code": "runs of one version of the code",
+    "edge_of_grid": "runs with levels beyond the edge",
+    "winner_diverged": "more replicates of this configuration",
+    "small_evaluation_set": "a larger evaluation set",
+    "stands_out": "new replicates of this configuration",
+    "collapsed": "nothing, or narrower ranges",
+    "diverged_configurations": "a lower learning rate",
+    "equal_outcomes": "one level of it is enough: leave the others out",
+}
+"""What mends a table, where the alarm of a sweep says what to type for one more of its jobs."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +77,23 @@ def audit(path: Path, question: Question) -> Audit:
     found = suspicions(source, columns, evidence)
     if question.carried and decision.winner is not None:
         found.append(carried(evidence, decision, named_levels(source, question.carried)))
-    return Audit(path.name, describe(columns), evidence, replace(decision, alarms=(*found, *decision.alarms)))
+    alarms = (*found, *map(_of_a_table, _without_twins(found, decision.alarms)))
+    return Audit(path.name, describe(source, columns), evidence, replace(decision, alarms=alarms))
+
+
+def refuse_sweep(output: paths.Sweep) -> None:
+    """Raise UserError for the folder of a sweep: an audit would replace its decision and remove its winner."""
+    if output.identity.exists():
+        raise UserError(
+            "An audit is not written into the folder of a sweep: that has a decision of its own.",
+            where=f"Folder: {output.root}",
+            next_step="Type --output with another folder.",
+        )
 
 
 def write_audit(answer: Audit, output: paths.Sweep) -> None:
-    """Write tables, pictures, report and decision into a folder."""
+    """Write tables, pictures, report and decision into a folder; UserError for that of a sweep."""
+    refuse_sweep(output)
     pictures = charts.pictures(answer.evidence, answer.decision)
     report = Report(answer.evidence, answer.decision, pictures, None, output.root.resolve(), answer.name)
     output.root.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -95,8 +130,18 @@ def assignments(text: str) -> dict[str, Any]:
     return {name.strip(): level(value.strip()) for name, _, value in pairs}
 
 
+def _without_twins(found: Sequence[Alarm], alarms: Sequence[Alarm]) -> list[Alarm]:
+    """Leave out the alarm of an incomplete plan where the table is told to be a part of one."""
+    told = any(alarm.kind == "part_of_a_table" for alarm in found)
+    return [alarm for alarm in alarms if not (told and alarm.kind == "incomplete_grid")]
+
+
+def _of_a_table(alarm: Alarm) -> Alarm:
+    return replace(alarm, remedy=_REMEDIES.get(alarm.kind, alarm.remedy))
+
+
 def _text(path: Path) -> str:
     try:
-        return path.read_bytes().decode("utf-8-sig", "replace")
+        return decode(path.read_bytes(), path.name)
     except OSError as error:
         raise UserError(f"The table cannot be read: {error.strerror}.", where=f"File: {path}") from None

@@ -24,8 +24,13 @@ def alarms(answer):
 def table(tmp_path, text):
     """Write a table."""
     path = tmp_path / "t.csv"
-    path.write_text(text)
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
     return path
+
+
+def scores(answer):
+    """Return the judged value of every row, by its place."""
+    return [one.value for one in answer.evidence.observations]
 
 
 def test_stage_13_has_42_duplicates_42_holes_and_no_unwarranted_winner(shared_data):
@@ -159,6 +164,185 @@ def test_command_writes_the_report_and_prints_one_object(tmp_path):
     assert "4 rows of `t.csv`" in (tmp_path / "out" / "decision" / "report.md").read_text()
     assert json.loads(printed.output)["winner"]["configuration"] == {"lr": 0.2}
     assert json.loads((tmp_path / "out" / "decision" / "decision.json").read_text()) == json.loads(printed.output)
+
+
+def test_column_of_the_exact_name_is_judged_and_its_namesake_is_kept_apart(tmp_path):
+    """`val_f1` and `validation_f1` mean the same, and are two columns."""
+    path = table(tmp_path, "lr,seed,val_f1,validation_f1\n0.1,1,0.9,0.2\n0.2,1,0.3,0.8\n")
+    first = audit(path, Question("val_f1", "max"))
+    second = audit(path, Question("validation_f1", "max"))
+
+    assert first.columns["metric"] == "val_f1"
+    assert first.evidence.observations[0].metrics == {"val/f1": 0.9, "val/validation_f1": 0.2}
+    assert scores(first) == [0.9, 0.3]
+    assert scores(second) == [0.2, 0.8]
+    with pytest.raises(UserError, match="'val/f1' may be 'val_f1' or 'validation_f1'"):
+        audit(path, Question("val/f1", "max"))
+
+
+def test_text_that_alone_tells_rows_apart_is_asked_about(tmp_path):
+    """Two optimizers with one run each are no two reruns, and nobody but a person can tell them from names."""
+    path = table(tmp_path, "optimizer,lr,seed,val/accuracy\nsgd,.1,1,.5\nadam,.1,1,.9\n")
+
+    with pytest.raises(UserError, match=r"Only 'optimizer' \(sgd, adam\) tells two rows apart") as raised:
+        audit(path, Question("val/accuracy", "max"))
+
+    assert raised.value.where == "File: t.csv, lines 2 and 3"
+    assert raised.value.next_step == "Type --params lr,optimizer if it was varied, else --params lr"
+    assert len(audit(path, Question("val/accuracy", "max", params=("lr", "optimizer"))).evidence.configurations) == 2
+    assert len(audit(path, Question("val/accuracy", "max", params=("lr",))).evidence.configurations) == 1
+
+
+def test_names_stamps_and_constants_are_told_and_are_no_hyperparameters(tmp_path):
+    """What differs in every row is not used where rows differ without it; a constant is no hyperparameter's level."""
+    rows = "".join(f"run {lr} {s},https://a/{lr}{s},{lr},8,{s},{lr + s / 100}\n" for lr in (0.1, 0.2) for s in (1, 2))
+    path = table(tmp_path, f"label,link,lr,batch,seed,val/acc\n{rows}")
+    columns = audit(path, Question("val/acc", "max")).columns
+
+    assert columns["not used"] == "label, link"
+    assert columns["hyperparameters"] == "lr"
+    assert columns["constant"] == "batch=8"
+
+
+def test_stamps_that_differ_between_reruns_are_no_question(tmp_path):
+    """The hour of a rerun is never taken for a level."""
+    path = table(tmp_path, "when,lr,seed,val/acc\n2025-01-02T03:04,1,1,.5\n2025-01-02T04:04,1,1,.6\n")
+
+    assert alarms(audit(path, Question("val/acc", "max")))["duplicate_runs"].startswith("1 runs repeat")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be"])
+def test_letters_of_every_unicode_encoding_stay_apart(tmp_path, encoding):
+    """Two levels that differ in one letter are two levels."""
+    text = "model,seed,val/acc\né,1,.5\né,2,.5\nè,1,.9\nè,2,.9\n"
+    mark = b"\xfe\xff" if encoding == "utf-16-be" else b""
+    answer = audit(table(tmp_path, mark + text.encode(encoding)), Question("val/acc", "max"))
+
+    assert [one.params["model"] for one in answer.evidence.configurations] == ["é", "è"]
+
+
+def test_table_in_another_encoding_is_refused(tmp_path):
+    """Letters that cannot be read would become one level."""
+    text = "model,seed,val/acc\né,1,.5\nè,1,.9\n".encode("latin-1")
+
+    with pytest.raises(UserError, match="not in UTF-8") as raised:
+        audit(table(tmp_path, text), Question("val/acc", "max"))
+
+    assert raised.value.where == "File: t.csv, line 2"
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "says"),
+    [
+        (f"lr,seed,val/acc\n.1,1,.5\n{'x' * 140_000},1,.5\n", 3, "larger than field limit"),
+        ('lr,val/acc\n.1,.5\n".2,.6\n.3,.9\n', 3, "unexpected end of data"),
+        ("lr,seed,val/acc\n.1,1,1e308\n.2,1,-1e308\n", 2, r"'1e308' in column 'val/acc' is beyond"),
+        ("lr,seed,val/acc\n.1,1,.5\n\n.2,1,1e999\n", 4, r"'1e999' in column 'val/acc' is beyond"),
+        ("lr,val/acc,val/loss\n.1,.5,1\n.2,.5,1e200\n", 3, r"'1e200' in column 'val/loss' is beyond"),
+        ('lr,val/loss\n.1,5\n.2,"1,234.5"\n', 3, r"'1,234\.5' in column 'val/loss' is no number"),
+        ('lr,val/loss\n.1,"0,7"\n', 2, "'0,7' in column 'val/loss' is no number"),
+        ("lr\tval/loss\n1\t1,234\n2\t2,345\n", 2, "'1,234' in column 'val/loss' is no number"),
+        ("lr;val/loss\n0.1;0,7\n0.2;0,8\n", 2, "'0,7' in column 'val/loss' is no number"),
+        ("lr,val/acc\n.1,\n.2,n/a\n", 3, "has no number: it begins with 'n/a'"),
+        ("lr,val/acc\n.1,\n.2,\n", 2, "has no number: all its cells are empty"),
+    ],
+)
+def test_cell_that_cannot_be_judged_is_named_with_its_line(tmp_path, text, line, says):
+    """A cell that is no score, or too large, is one sentence and a place, never a traceback."""
+    with pytest.raises(UserError, match=says) as raised:
+        audit(
+            table(tmp_path, text),
+            Question(text.split("\n")[0].replace("\t", ",").replace(";", ",").split(",")[-1], "max"),
+        )
+
+    assert raised.value.where == f"File: t.csv, line {line}"
+
+
+def test_numeral_that_no_float_holds_is_a_text(tmp_path):
+    """A level may be 1e308, have five thousand digits, or differ from another in the last of twenty-two."""
+    text = f"a,val/acc\n{'1' * 5000},.5\n{'1' * 5000},.6\n{2**70},.5\n{2**70 + 1},.5\n1e308,.4\n"
+    answer = audit(table(tmp_path, text), Question("val/acc", "max", params=("a",)))
+
+    assert [one.params["a"] for one in answer.evidence.configurations] == ["1" * 5000, 2**70, 2**70 + 1, "1e308"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "| `lr` | seed | val/acc |\n|---|:---:|---:|\n| 0.1 | 1 | **0.5** |\n| 0.2 | 1 | |\n",
+        "+---+---+---+\n| lr | seed | val/acc |\n+===+===+===+\n| 0.1 | 1 | 0.5 |\n| 0.2 | 1 | |\n+---+---+---+\n",
+        " lr | seed | val/acc\n----+------+----\n 0.1 | 1 | 0.5\n 0.2 | 1 | \n",
+        "lr|seed|val/acc\n0.1|1|0.5\n0.2|1|\n",
+    ],
+)
+def test_drawn_table_has_only_its_rows(tmp_path, text):
+    """The rules and the outer pipes of Markdown and of terminals are no cells."""
+    answer = audit(table(tmp_path, text), Question("val/acc", "max"))
+
+    assert len(answer.evidence.observations) == 2
+    assert answer.evidence.observations[0].value == 0.5
+    assert answer.columns["hyperparameters"] == "lr"
+    assert "ragged_rows" not in alarms(answer)
+
+
+def test_decimal_commas_are_read_where_nothing_else_can_be_meant(tmp_path):
+    """Between semicolons `0,7` is a number; a list of layers beside it stays what it is."""
+    text = "lr;layers;seed;val/acc\n0,1;64,32,16;1;70,5 %\n0,1;64,32,16;2;n/a\n0,01;64;1;0,65 ± 0,02\n"
+    answer = audit(table(tmp_path, text), Question("val/acc", "max", params=("lr", "layers")))
+
+    assert [one.params for one in answer.evidence.configurations] == [
+        {"lr": 0.1, "layers": "64,32,16"},
+        {"lr": 0.01, "layers": 64},
+    ]
+    assert scores(answer)[::2] == [0.705, 0.65]
+
+
+@pytest.mark.parametrize(
+    ("question", "says"),
+    [
+        (Question("lr", "max", params=("lr",)), "'lr' cannot be both the metric and a hyperparameter"),
+        (Question("val/acc", "max", params=("lr", "val acc")), "'val/acc' cannot be both the metric and a hyperparam"),
+        (Question("seed", "max"), "'seed' cannot be both the metric and the replicate"),
+        (Question("val/acc", "max", params=("lr", "seed")), "'seed' cannot be both the replicate and a hyperparameter"),
+    ],
+)
+def test_column_has_one_meaning(tmp_path, question, says):
+    """A column that is asked for as two things is refused."""
+    with pytest.raises(UserError, match=says):
+        audit(table(tmp_path, "lr,seed,val/acc\n.1,1,.5\n.2,1,.6\n"), question)
+
+
+def test_alarms_of_a_table_name_no_sweep_and_a_hole_once():
+    """Whoever has a table has no sweep to resume; what is missing of it is one alarm."""
+    for name, question in (
+        ("000_top_configurations.csv", Question("ood/f1", "max")),
+        ("002_retrieval.tsv", Question("F1", "max")),
+        ("003_strategies.csv", Question("Accuracy", "max", params=("Search Method",))),
+        ("004_top_performers.csv", Question("val/accuracy", "max", examples=1346)),
+    ):
+        found = audit(TABLES / name, question).decision.alarms
+        kinds = [alarm.kind for alarm in found]
+
+        assert "incomplete_grid" not in kinds
+        assert not [one for one in found if re.search("sweep|command|objective|trials'", one.remedy)], name
+        assert {one.kind: one.remedy for one in found}["one_replicate"] == "more replicates of these configurations"
+
+
+def test_command_leaves_the_folder_of_a_sweep_alone(tmp_path):
+    """The decision and the winner of a sweep are not replaced by those of a table."""
+    path = table(tmp_path, "lr,seed,val/acc\n.1,1,.5\n.2,1,.6\n")
+    sweep = tmp_path / "sweep"
+    winner = sweep / "decision" / "winner" / "optimized.yaml"
+    winner.parent.mkdir(parents=True)
+    winner.write_text("lr: 1\n")
+    (sweep / "sweep.json").write_text("{}")
+
+    asked = ["audit", str(path), "--metric", "val/acc", "--mode", "max", "--output", str(sweep)]
+    done = CliRunner().invoke(main, asked)
+
+    assert done.exit_code == 2
+    assert "is not written into the folder of a sweep" in done.output
+    assert [one.name for one in sweep.rglob("*") if one.is_file()] == ["sweep.json", "optimized.yaml"]
 
 
 def test_command_refuses_a_file_that_is_not_there(tmp_path):
