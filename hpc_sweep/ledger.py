@@ -83,7 +83,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Ledger:
-    """The state of a sweep at one moment; `inputs` is the highest number that was read of each log."""
+    """The state of a sweep at one moment; `inputs` is the highest number that was read of each log.
+
+    `vanished` is the highest number that somebody had read before, of the logs that do not reach it any more: empty
+    unless who reads the ledger knows of such.
+    """
 
     identity: Identity
     plan: Plan
@@ -92,6 +96,7 @@ class Ledger:
     problems: tuple[str, ...]
     inputs: Mapping[str, int]
     shards: Mapping[int, ShardState] = field(default_factory=dict, repr=False, compare=False)
+    vanished: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def counts(self) -> dict[str, int]:

@@ -182,6 +182,37 @@ def test_f40_eight_collectors_at_once_leave_what_one_leaves(copy):
     assert derived(copy) == whole
 
 
+def test_f40_collectors_race_one_that_records_a_choice(copy):
+    """Four collect while four more record a choice: it is told, and the bytes are those that one alone leaves."""
+    pick = copy.decision()["winner"]["trials"]
+    number = next(number for number in range(1, 7) if number not in pick)
+    command = (sys.executable, "-m", "hpc_sweep.cli", "collect", str(copy.root))
+    chosen = (*command, "--choose", str(number), "--reason", "smaller")
+    commands = [command, chosen] * 4
+    processes = [subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=APP.parent) for command in commands]
+
+    assert [process.wait(200) for process in processes] == [0] * 8
+    assert copy.decision()["choice"]["trial"] == number
+    found = derived(copy)
+    shutil.rmtree(copy.sweep.merged)
+    shutil.rmtree(copy.sweep.decision)
+    assert copy.verb("collect").returncode == 0
+    assert derived(copy) == found
+
+
+def test_f40_collectors_race_after_records_vanished(copy):
+    """Eight write the same bytes: the decision that there was is replaced, and what it knew of is remembered."""
+    max(copy.sweep.shard(1).glob("0*.json")).unlink()
+    command = (sys.executable, "-m", "hpc_sweep.cli", "collect", str(copy.root))
+    processes = [subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=APP.parent) for _ in range(8)]
+
+    assert {process.wait(200) for process in processes} <= {0, 1}
+    found = derived(copy)
+    copy.verb("collect")
+    assert derived(copy) == found
+    assert [alarm["kind"] for alarm in copy.decision()["alarms"]].count("vanished_records") == 1
+
+
 def test_f15_a_collector_that_is_killed_anywhere(copy):
     """Killed before the first, third and sixth of its files: the next one completes, and the bytes are the same."""
     whole = derived(copy)

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from hpc_sweep import paths
-from hpc_sweep.errors import ForeignSweepError
+from hpc_sweep.errors import ForeignSweepError, UserError
 from hpc_sweep.ledger import read_ledger
 from hpc_sweep.report import charts
 from hpc_sweep.report.collect import collect
@@ -75,18 +75,68 @@ def test_records_are_left_alone(tmp_path):
     }
 
 
-def test_older_collector_gives_way(tmp_path):
-    """A decision made from more than this collector has read stays, with everything beside it."""
-    sweep = build(tmp_path / "s", GRID, score)
-    collect(sweep)
-    newer = json.loads(sweep.decision_json.read_text())
-    newer["inputs"]["shards/0001"] += 1
-    newer["rule"] = "from a newer reading"
-    sweep.decision_json.write_text(json.dumps(newer))
-    before = derived(sweep)
+def logged(root):
+    """Return a sweep whose second shard has four entries, of one trial each."""
+    design = Design({"lr": [1, 2, 3, 4, 5, 6, 7, 8]})
+    sweep = plan_sweep(root, design)
+    for trial in design.trials():
+        publish(sweep, 1 + (trial.number > 4), [{"trial": trial.id, **ended(trial.number / 10)}])
+    return sweep
 
-    assert collect(sweep).rule == "from a newer reading"
-    assert derived(sweep) == before
+
+def alarm(decision, kind):
+    """Return the text of the alarms of a kind."""
+    return [alarm.text for alarm in decision.alarms if alarm.kind == kind]
+
+
+def test_records_that_vanished_are_told_and_no_longer_counted(tmp_path):
+    """The logs have less than the decision on disk was made from: it is made again from what is there, and says so."""
+    sweep = logged(tmp_path / "s")
+    assert collect(sweep).winner.trials == [8]
+    for number in (3, 4):
+        (sweep.shard(2) / f"{number:06d}.json").rename(tmp_path / f"{number}")
+    decision = collect(sweep)
+    told = derived(sweep)
+
+    assert (decision.winner.trials, decision.coverage["completed"]) == ([6], 6)
+    (text,) = alarm(decision, "vanished_records")
+    assert text.startswith("2 entries that an earlier report was made from cannot be read any more")
+    assert "000003 to 000004 of shards/0002" in text
+    assert text in sweep.report_md.read_text()
+    assert json.loads(sweep.decision_json.read_text())["coverage"]["completed"] == 6
+
+    assert collect(sweep) == decision
+    assert derived(sweep) == told
+
+
+def test_vanished_records_are_forgotten_when_they_are_back_or_when_a_person_says_so(tmp_path):
+    """Brought back from a copy they count again; without the decision that knew of them nothing is left to tell."""
+    sweep = logged(tmp_path / "s")
+    whole = collect(sweep)
+    last, away = sweep.shard(2) / "000004.json", tmp_path / "away"
+    last.rename(away)
+    collect(sweep)
+    away.rename(last)
+    assert collect(sweep) == whole
+
+    last.unlink()
+    assert alarm(collect(sweep), "vanished_records")
+    sweep.decision_json.unlink()
+    assert not alarm(collect(sweep), "vanished_records")
+
+
+def test_a_choice_takes_effect_after_records_vanished(tmp_path):
+    """Chosen, and taken back by removing choice.json, whatever the decision on disk was made from."""
+    sweep = logged(tmp_path / "s")
+    collect(sweep)
+    (sweep.shard(2) / "000004.json").unlink()
+
+    assert collect(sweep, chosen=(2, "smaller")).choice.trial == 2
+    assert "Run 2" in sweep.report_md.read_text()
+    sweep.choice.unlink()
+    assert collect(sweep).choice is None
+    with pytest.raises(UserError, match="Run 8 has no score"):
+        collect(sweep, chosen=(8, "it was good"))
 
 
 @pytest.mark.parametrize("broken", ["", "{", "[]", "{}", '{"inputs": 3}', '{"inputs": {}}', "NaN"])
@@ -154,7 +204,7 @@ class Meanwhile:
 
 
 def test_collector_that_is_overtaken_while_it_reads_gives_way(tmp_path):
-    """Another one publishes and collects between this one's reading and its writing; the newer decision stands."""
+    """Another one publishes and collects between this one's reading and its writing: this one reads again."""
     design = Design({"lr": [1, 2]}, shards=1)
     sweep = plan_sweep(tmp_path / "s", design)
     one, two = design.trials()
@@ -167,6 +217,7 @@ def test_collector_that_is_overtaken_while_it_reads_gives_way(tmp_path):
     decision = collect(sweep, over=Meanwhile(overtake))
 
     assert decision.winner.trials == [2]
+    assert not alarm(decision, "vanished_records")
     assert decision == collect(sweep)
 
 
