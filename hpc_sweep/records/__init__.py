@@ -12,7 +12,7 @@
 
 from hpc_sweep.records.files import publish, publish_bytes, read_json, read_text, replace, sync_folder, write_whole
 from hpc_sweep.records.lines import read_lines, read_sealed, write_line
-from hpc_sweep.records.log import SCHEMA, Corrupt, Entry, Kind, append, last_number, read, scan
+from hpc_sweep.records.log import SCHEMA, Corrupt, Entry, Hole, Kind, append, hole, last_number, read, scan
 from hpc_sweep.records.modes import Mode, probe, require
 from hpc_sweep.records.text import MAX_BYTES, MAX_DEPTH, canonical, digest, parse, seal
 
@@ -22,11 +22,13 @@ __all__ = [
     "SCHEMA",
     "Corrupt",
     "Entry",
+    "Hole",
     "Kind",
     "Mode",
     "append",
     "canonical",
     "digest",
+    "hole",
     "last_number",
     "parse",
     "probe",

@@ -89,6 +89,23 @@ def test_a_damaged_entry_is_named_and_its_trials_are_trained_again(copy, calm, h
     assert victim.read_bytes() == harmed
 
 
+def test_f31_an_entry_that_was_moved_away_hides_what_follows_until_resume(copy, calm):
+    """Status and report name the hole; the next attempt fills it with what its predecessors finished."""
+    first, *behind = entries(copy)
+    first.unlink()
+    text = f"The log shards/0001 has no entry 000001: {len(behind)} "
+
+    assert behind
+    assert any(text in problem for problem in copy.status()["problems"])
+    assert text in copy.verb("status").stdout
+    copy.verb("collect")
+    assert text in copy.sweep.report_md.read_text()
+    assert copy.verb("resume").returncode == 0
+    assert copy.status()["problems"] == []
+    assert copy.verb("collect").returncode == 0
+    assert copy.table() == calm.table()
+
+
 def test_f31_collect_tells_by_its_status_that_a_record_is_damaged(tmp_path, local):
     """The trials of the other shard are ranked, and the exit status is not that of a whole sweep."""
     drill = run_calmly(tmp_path / "sweep", "hydra.launcher.trials_per_shard=3")
