@@ -10,6 +10,7 @@ decision as ``vanished``.
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,7 @@ from hpc_sweep.report.tables import csv_bytes, csv_text, leaderboard_table
 from hpc_sweep.report.winner import winner_yaml, winning_configuration
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterator, Mapping
     from pathlib import Path
 
     from hpc_sweep import paths
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
 
 Derived = dict["Path", "bytes | None"]
 """Files in the order in which they are written; None for one that must not be there."""
+
+_DEAD_SECONDS = 24 * 3600.0
+"""How old a temporary file is whose writer is taken for dead."""
 
 
 def collect(sweep: paths.Sweep, *, over: Collection[int] = (), chosen: tuple[int, str] | None = None) -> Decision:
@@ -49,6 +53,11 @@ def collect(sweep: paths.Sweep, *, over: Collection[int] = (), chosen: tuple[int
     if chosen is not None:
         evidence = Evidence.of(read_ledger(sweep, over=over))
         choose(sweep, evidence, decide_evidence(evidence), *chosen)
+    with _told("" if chosen is None else f"The choice of Run {chosen[0]} is recorded; collect again for the report."):
+        return _collect(sweep, over)
+
+
+def _collect(sweep: paths.Sweep, over: Collection[int]) -> Decision:
     while True:
         ledger = _read(sweep, over)
         wish = read_wish(sweep)
@@ -94,6 +103,7 @@ def write(sweep: paths.Sweep, derived: Derived) -> None:
     """Replace the derived files one by one; what there should not be any more is removed."""
     for path, content in derived.items():
         _put(sweep, path, content)
+    _remove_leftovers(sweep, derived)
 
 
 def decision_text(decision: Decision) -> str:
@@ -101,6 +111,16 @@ def decision_text(decision: Decision) -> str:
     text = json.dumps(decision.as_json(), indent=1, ensure_ascii=False, allow_nan=False)
     # The escape of a lone surrogate, which has no UTF-8, is the same in JSON.
     return text.encode("utf-8", "backslashreplace").decode() + "\n"
+
+
+@contextmanager
+def _told(note: str) -> Iterator[None]:
+    """Say with an error of the disk what was done before it."""
+    try:
+        yield
+    except OSError as error:
+        error.add_note(note)
+        raise
 
 
 @dataclass(frozen=True)
@@ -150,6 +170,16 @@ def _put(sweep: paths.Sweep, path: Path, content: bytes | None) -> None:
     for folder in reversed([folder for folder in path.parents if sweep.root in folder.parents]):
         folder.mkdir(exist_ok=True, mode=0o700)
     records.replace(path, content)
+
+
+def _remove_leftovers(sweep: paths.Sweep, derived: Derived) -> None:
+    """Remove what collectors that were killed left beside their files.
+
+    A live one has such a file for moments. Were one stopped for longer, it would fail in a sentence, and no more.
+    """
+    with suppress(FileNotFoundError):
+        now = sweep.decision_json.stat().st_mtime  # just written: so the clock is that of the file system
+        records.remove_leftovers({*derived, sweep.choice}, now - _DEAD_SECONDS)
 
 
 def _holds(path: Path, content: bytes | None) -> bool:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -14,6 +17,7 @@ from hpc_sweep.ledger import read_ledger
 from hpc_sweep.report import charts
 from hpc_sweep.report.collect import collect
 from tests.builders import ACCURACY, Design, build, diverged, ended, failed, finish, plan_sweep, publish
+from tests.conftest import ROOT
 
 GRID = {"lr": [0.001, 0.01, 0.1]}
 
@@ -123,6 +127,63 @@ def test_vanished_records_are_forgotten_when_they_are_back_or_when_a_person_says
     assert alarm(collect(sweep), "vanished_records")
     sweep.decision_json.unlink()
     assert not alarm(collect(sweep), "vanished_records")
+
+
+KILLED = """
+import os, pathlib, sys
+from hpc_sweep import paths
+from hpc_sweep.report.collect import collect
+real = pathlib.Path.replace
+pathlib.Path.replace = lambda path, target: os._exit(9) if target.name == sys.argv[2] else real(path, target)
+collect(paths.Sweep(pathlib.Path(sys.argv[1])))
+"""
+
+
+@pytest.mark.parametrize("name", ["decision/decision.json", "merged/trials.csv"])
+def test_what_a_killed_collector_left_is_removed_a_day_later(tmp_path, name):
+    """A young one may belong to a collector that is at work; no other file is touched."""
+    sweep = build(tmp_path / "s", GRID, score)
+    collect(sweep)
+    whole, place = derived(sweep), sweep.root / name
+    killed = subprocess.run([sys.executable, "-c", KILLED, sweep.root, place.name], check=False, cwd=ROOT)
+    (left,) = place.parent.glob(f".{place.name}-*")
+    others = [left.with_name(other) for other in (".decision.json-mine", f".notes.txt-{'0' * 32}")]
+    for path in others:
+        path.write_text("another's")
+        os.utime(path, (0, 0))
+    assert killed.returncode == 9
+
+    collect(sweep)
+    assert left.exists()
+    day_ago = sweep.decision_json.stat().st_mtime - 24 * 3600 - 60
+    os.utime(left, (day_ago, day_ago))
+    collect(sweep)
+    assert not left.exists()
+    assert all(path.exists() for path in others)
+    for path in others:
+        path.unlink()
+    assert derived(sweep) == whole
+
+
+@pytest.mark.parametrize(
+    ("most", "name", "said"),
+    [
+        (10, "choice.json", "The choice of Run 1 is not recorded."),
+        (400, "decision/plots/leaderboard.png", "The choice of Run 1 is recorded; collect again for the report."),
+    ],
+)
+def test_a_full_disk_names_the_file_and_what_became_of_the_choice(tmp_path, most, name, said):
+    """The process may write no file of more than so many bytes: not the temporary file is named, but the wanted one."""
+    sweep = build(tmp_path / "s", GRID, score)
+    words = ["-m", "hpc_sweep.cli", "collect", sweep.root, "--choose", "1", "--reason", "smaller"]
+    code = f"import resource, os, sys; resource.setrlimit(resource.RLIMIT_FSIZE, ({most}, {most}))"
+    code += "; os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+    done = subprocess.run([sys.executable, "-c", code, *words], check=False, cwd=ROOT, capture_output=True, text=True)
+
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == ["File too large", str(sweep.root / name), said]
+    assert sweep.choice.exists() == (name != "choice.json")
+    assert not list(sweep.root.rglob(".*-*"))
 
 
 def test_a_choice_takes_effect_after_records_vanished(tmp_path):
