@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from hpc_sweep.trial import Trial
 
 
+_REPAIR = "What it held comes back with hpc-sweep resume <this sweep>: published again, or trained again."
+"""What mends the log of a shard: its next attempt publishes what earlier ones finished, under the next free number."""
+
+
 @dataclass(frozen=True)
 class Identity:
     """What `sweep.json` says, written once when the sweep took its folder."""
@@ -83,7 +87,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Ledger:
-    """The state of a sweep at one moment; `inputs` is the highest number that was read of each log."""
+    """The state of a sweep at one moment; `inputs` is the highest number that was read of each log.
+
+    `vanished` is the highest number that somebody had read before, of the logs that do not reach it any more: empty
+    unless who reads the ledger knows of such.
+    """
 
     identity: Identity
     plan: Plan
@@ -92,6 +100,7 @@ class Ledger:
     problems: tuple[str, ...]
     inputs: Mapping[str, int]
     shards: Mapping[int, ShardState] = field(default_factory=dict, repr=False, compare=False)
+    vanished: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -159,10 +168,11 @@ def read_ledger(
     plan = _read_plan(sweep, identity.sweep, known)
     shards = {number: _read_on(sweep, identity.sweep, number, known) for number in plan.shards}
     _read_again(sweep, identity.sweep, {number: shards[number] for number in over if number in shards}, patience)
+    holes = _holes(sweep, identity.sweep, plan, shards)
     rows = tuple(_row(trial, shards[trial.shard], trial.shard in over, trial.shard in held) for trial in plan.trials)
     inputs = {"plan": len(plan.parts)} | {f"shards/{number:04d}": state.last for number, state in shards.items()}
     late = tuple(result for state in shards.values() for result in state.late)
-    problems = tuple(problem for state in shards.values() for problem in state.problems)
+    problems = tuple(problem for state in shards.values() for problem in state.problems) + holes
     return Ledger(identity, plan, rows, late, problems, inputs, shards)
 
 
@@ -181,7 +191,7 @@ def extend(state: ShardState, log: Path, sweep_id: str, patience: float | None =
     for found in records.scan(log, sweep=sweep_id, after=state.last, patience=patience):
         state.last = found.number
         if isinstance(found, records.Corrupt):
-            state.problems.append(str(found.error))
+            state.problems.append(f"{found.error}\n{_REPAIR}")
         else:
             _take(state, found)
 
@@ -231,6 +241,33 @@ def _read_again(sweep: paths.Sweep, sweep_id: str, shards: Mapping[int, ShardSta
             extend(state, sweep.shard(number), sweep_id)
         if all(state.ended for state in unended.values()):
             return
+
+
+def _holes(sweep: paths.Sweep, sweep_id: str, plan: Plan, shards: Mapping[int, ShardState]) -> tuple[str, ...]:
+    """Tell what is not read because a number before it is missing, once no cache can be to blame."""
+    read = {sweep.plan: len(plan.parts), sweep.submissions: 0}
+    states = {sweep.shard(number): state for number, state in shards.items()}
+    found = _missing(read | {log: state.last for log, state in states.items()})
+    waits = pauses(max(found, key=_changed)) if found else iter(())
+    while found and next(waits, None) is not None:
+        for log in found.keys() & states.keys():
+            extend(states[log], log, sweep_id)
+        found = _missing({log: states[log].last if log in states else read[log] for log in found})
+    return tuple(_hole_text(sweep, log, hole, repair=log in states) for log, hole in found.items())
+
+
+def _missing(logs: Mapping[Path, int]) -> dict[Path, records.Hole]:
+    return {log: hole for log, last in logs.items() if (hole := records.hole(log, after=last))}
+
+
+def _hole_text(sweep: paths.Sweep, log: Path, hole: records.Hole, *, repair: bool) -> str:
+    behind = "1 entry behind it is" if hole.behind == 1 else f"{hole.behind} entries behind it are"
+    lines = [
+        f"The log {log.relative_to(sweep.root)} has no entry {hole.number:06d}: {behind} there and not read.",
+        f"File: {log / f'{hole.number:06d}.json'}",
+        "It is not visible yet, or was moved away: bring it back.",
+    ]
+    return "\n".join([*lines, _REPAIR] if repair else lines)
 
 
 def _changed(folder: Path) -> float:

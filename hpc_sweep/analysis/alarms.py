@@ -166,7 +166,30 @@ def _mixed(what: str, values: Iterable[str]) -> str:
 
 def _unreadable_records(evidence: Evidence) -> str:
     problems = evidence.ledger.problems
-    return f"{len(problems)} records cannot be used. The first: {problems[0]}" if problems else ""
+    count = _counted(len(problems), "record", "records")
+    return f"{count} cannot be used. The first: {problems[0]}" if problems else ""
+
+
+def _vanished_records(evidence: Evidence) -> str:
+    """Name the entries that an earlier decision had read, and that are gone or stand behind a hole by now."""
+    inputs, gone = evidence.ledger.inputs, evidence.ledger.vanished
+    if not gone:
+        return ""
+    count = sum(known - inputs.get(log, 0) for log, known in gone.items())
+    told = [f"{_entries(inputs.get(log, 0) + 1, known)} of {log}" for log, known in gone.items()]
+    more = f", and of {len(told) - _NAMED} more logs" if len(told) > _NAMED else ""
+    return (
+        f"{_counted(count, 'entry', 'entries')} that an earlier report was made from cannot be read any more: "
+        f"{'; '.join(told[:_NAMED])}{more}."
+    )
+
+
+def _entries(first: int, last: int) -> str:
+    return f"{first:06d}" if first == last else f"{first:06d} to {last:06d}"
+
+
+def _counted(count: int, one: str, many: str) -> str:
+    return f"{count} {one if count == 1 else many}"
 
 
 def _conflicting_outcomes(evidence: Evidence) -> str:
@@ -248,6 +271,11 @@ _OF_THE_SWEEP: tuple[tuple[str, str, Callable[[Evidence], str]], ...] = (
     ("all_failed", "hpc-sweep resume <this sweep> --failed, after the cause is mended", _all_failed),
     ("metric_missing", "the same command with objective.metric=<one of these>, in a new folder", _metric_missing),
     ("unreadable_records", "hpc-sweep resume <this sweep>", _unreadable_records),
+    (
+        "vanished_records",
+        "bring the files back from a copy, or hpc-sweep resume <this sweep>; rm decision/decision.json forgets them",
+        _vanished_records,
+    ),
     ("conflicting_outcomes", "hpc-sweep logs <this sweep> <trial>: the first outcome stands", _conflicting_outcomes),
     ("incomplete_grid", "hpc-sweep resume <this sweep> (--failed for what failed)", _incomplete_grid),
     ("missing_cells", f"the same command with every level and replicate, and {_AGAIN}", _missing_cells),

@@ -109,7 +109,10 @@ class Choice:
 
 @dataclass(frozen=True)
 class Decision:
-    """What `decision.json` says; `inputs` are the highest numbers that were read of each log."""
+    """What `decision.json` says; `inputs` are the highest numbers that were read of each log.
+
+    `vanished` are the highest numbers that an earlier decision had read, of the logs that do not reach them any more.
+    """
 
     schema: int
     inputs: Mapping[str, int]
@@ -126,6 +129,7 @@ class Decision:
     front: tuple[Mapping[str, Any], ...] = ()
     choice: Choice | None = None
     confirmation: Confirmation | None = None
+    vanished: Mapping[str, int] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """Return the fields as they are recorded."""
@@ -175,6 +179,7 @@ def decide_evidence(evidence: Evidence) -> Decision:
         evidence=proof(stand) if stand else {},
         front=front(evidence),
         confirmation=fresh,
+        vanished=dict(evidence.ledger.vanished),
     )
 
 

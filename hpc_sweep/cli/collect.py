@@ -36,5 +36,6 @@ def collected(sweep: paths.Sweep, chosen: tuple[int, str] | None = None) -> int:
 
 
 def _is_damaged(decision: Decision) -> bool:
-    """Tell whether trials lack an outcome while a record cannot be read: what it held may be theirs."""
-    return bool(decision.coverage["missing"]) and any(alarm.kind == "unreadable_records" for alarm in decision.alarms)
+    """Tell whether trials lack an outcome while a record is gone or cannot be read: what it held may be theirs."""
+    damage = {"unreadable_records", "vanished_records"}
+    return bool(decision.coverage["missing"]) and any(alarm.kind in damage for alarm in decision.alarms)

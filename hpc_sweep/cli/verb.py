@@ -29,7 +29,8 @@ def verb(function: Callable[..., int]) -> Callable[..., None]:
             click.echo(str(error), err=True)
             sys.exit(error.exit_status)
         except OSError as error:
-            click.echo(f"{error.strerror or error}\n{error.filename or ''}".strip(), err=True)
+            lines = [error.strerror or error, error.filename, *getattr(error, "__notes__", ())]
+            click.echo("\n".join(str(line) for line in lines if line), err=True)
             sys.exit(2)
 
     return command

@@ -10,9 +10,18 @@
     log        the numbered log itself
 """
 
-from hpc_sweep.records.files import publish, publish_bytes, read_json, read_text, replace, sync_folder, write_whole
+from hpc_sweep.records.files import (
+    publish,
+    publish_bytes,
+    read_json,
+    read_text,
+    remove_leftovers,
+    replace,
+    sync_folder,
+    write_whole,
+)
 from hpc_sweep.records.lines import read_lines, read_sealed, write_line
-from hpc_sweep.records.log import SCHEMA, Corrupt, Entry, Kind, append, last_number, read, scan
+from hpc_sweep.records.log import SCHEMA, Corrupt, Entry, Hole, Kind, append, hole, last_number, read, scan
 from hpc_sweep.records.modes import Mode, probe, require
 from hpc_sweep.records.text import MAX_BYTES, MAX_DEPTH, canonical, digest, parse, seal
 
@@ -22,11 +31,13 @@ __all__ = [
     "SCHEMA",
     "Corrupt",
     "Entry",
+    "Hole",
     "Kind",
     "Mode",
     "append",
     "canonical",
     "digest",
+    "hole",
     "last_number",
     "parse",
     "probe",
@@ -37,6 +48,7 @@ __all__ = [
     "read_lines",
     "read_sealed",
     "read_text",
+    "remove_leftovers",
     "replace",
     "require",
     "scan",

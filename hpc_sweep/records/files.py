@@ -1,6 +1,6 @@
 """Files that are whole or not there: written beside, fsynced, and only then given their name.
 
-What a dead writer leaves beside has a name that no reader matches.
+What a dead writer leaves beside has a name that no reader matches. An error names the file that was to be written.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import shutil
 import stat
 import uuid
@@ -16,12 +17,13 @@ from typing import TYPE_CHECKING, Any
 from hpc_sweep.records.text import MAX_BYTES, corrupt, parse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable, Iterator
     from pathlib import Path
 
 NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 """What `link` says on a file system that has no hard links."""
 
+_BESIDE = re.compile(r"^\.(.+)-[0-9a-f]{32}$")
 _BOTH_NAMES = 2
 _CONTENT = "content"
 
@@ -95,62 +97,86 @@ def publish_bytes(path: Path, content: bytes) -> bool:
     """Write a file whole, under a name that nobody has; return False when the name is taken."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     beside = temporary(path)
-    write_whole(beside, [content])
-    try:
-        published = _link(beside, path)
-    except OSError as error:
-        if error.errno not in NO_LINKS:
-            raise
-        published = _publish_by_folder(path, content)
-    finally:
-        with contextlib.suppress(OSError):
-            beside.unlink()
+    with _naming(path):
+        write_whole(beside, [content])
+        try:
+            published = _link(beside, path)
+        except OSError as error:
+            if error.errno not in NO_LINKS:
+                raise
+            published = _publish_by_folder(path, content)
+        finally:
+            with contextlib.suppress(OSError):
+                beside.unlink()
     return published
 
 
 def take_by_link(path: Path, content: bytes) -> bool:
     """Publish by a hard link only: the mode in which a log is kept must be the same everywhere."""
     beside = temporary(path)
-    write_whole(beside, [content])
-    try:
-        return _link(beside, path)
-    finally:
-        with contextlib.suppress(OSError):
-            beside.unlink()
+    with _naming(path):
+        write_whole(beside, [content])
+        try:
+            return _link(beside, path)
+        finally:
+            with contextlib.suppress(OSError):
+                beside.unlink()
 
 
 def take_by_rename(path: Path, content: bytes, name: str) -> bool:
     """Publish a folder with one file in it by renaming: a folder that has something in it is never replaced."""
     beside = temporary(path)
-    beside.mkdir(mode=0o700)
-    try:
-        write_whole(beside / name, [content])
-        sync_folder(beside)
-        published = _rename(beside, path)
-        if published:
-            sync_folder(path.parent)
-        return published
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
+    with _naming(path):
+        beside.mkdir(mode=0o700)
+        try:
+            write_whole(beside / name, [content])
+            sync_folder(beside)
+            published = _rename(beside, path)
+            if published:
+                sync_folder(path.parent)
+            return published
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
 
 
 def replace(path: Path, content: str | bytes) -> None:
     """Write a derived file whole in the place of its older version; logs are never written so."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     beside = temporary(path)
-    write_whole(beside, [content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content])
-    try:
-        beside.replace(path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            beside.unlink()
-        raise
-    sync_folder(path.parent)
+    with _naming(path):
+        write_whole(beside, [content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content])
+        try:
+            beside.replace(path)
+        except OSError:
+            with contextlib.suppress(OSError):
+                beside.unlink()
+            raise
+        sync_folder(path.parent)
 
 
 def temporary(path: Path) -> Path:
     """Return a name beside a file that nobody else has and that no reader matches."""
     return path.parent / f".{path.name}-{uuid.uuid4().hex}"
+
+
+def remove_leftovers(files: Collection[Path], before: float) -> None:
+    """Remove what dead writers left beside files, last changed before a time by their file system's clock."""
+    for folder in {path.parent for path in files}:
+        for path in folder.iterdir() if folder.is_dir() else ():
+            match = _BESIDE.match(path.name)
+            if match and folder / match[1] in files:
+                with contextlib.suppress(OSError):  # another one was faster, or it is not ours to remove
+                    if path.lstat().st_mtime < before:
+                        path.unlink()
+
+
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Let errors name a file that was to be written, not the one beside it that is gone again."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def _open(path: Path) -> int:

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 SCHEMA = 2
 
+_TWICE = "its number stands there twice"
+_KEEP = "Nothing was deleted. Restore it from a copy, or leave it where it is: moved away, it hides what follows it."
+
 
 class Kind(StrEnum):
     """Everything that an entry can be."""
@@ -62,6 +65,14 @@ class Corrupt:
 
     number: int
     error: CorruptRecordError
+
+
+@dataclass(frozen=True)
+class Hole:
+    """A number of a log that nothing stands under, though `behind` entries stand under higher ones."""
+
+    number: int
+    behind: int
 
 
 def append(  # noqa: PLR0913 because an entry says all of this about itself
@@ -113,7 +124,7 @@ def scan(log: Path, *, sweep: str, after: int = 0, patience: float | None = None
     """
     waits: Iterator[float] | None = None
     for number, (path, *others) in _dense(log, after):
-        found = _parse(number, path) if not others else Corrupt(number, corrupt(path, "its number stands there twice"))
+        found = _parse(number, path) if not others else Corrupt(number, corrupt(path, _TWICE, _KEEP))
         if isinstance(found, Corrupt):
             waits = pauses(path, patience) if waits is None else waits
             found = _patiently(found, path, waits)
@@ -124,6 +135,12 @@ def scan(log: Path, *, sweep: str, after: int = 0, patience: float | None = None
                 next_step="Bring back the folder from a copy, or move the records of the other sweep away.",
             )
         yield found
+
+
+def hole(log: Path, *, after: int = 0) -> Hole | None:
+    """Return the first hole of a log behind number `after`; what stands behind it is read by nobody."""
+    # A name that is given while a folder is listed may be left out of the list; by the next one it is there.
+    return _first_hole(log, after) and _first_hole(log, after)
 
 
 def last_number(log: Path) -> int:
@@ -137,6 +154,12 @@ def _numbered(log: Path) -> dict[int, list[Path]]:
         if match := ENTRY.match(path.name):
             found.setdefault(int(match[1]), []).append(path)
     return found
+
+
+def _first_hole(log: Path, after: int) -> Hole | None:
+    numbers = sorted(number for number in _numbered(log) if number > after)
+    wanted = enumerate(numbers, start=after + 1)
+    return next((Hole(number, after + 1 + len(numbers) - number) for number, there in wanted if number != there), None)
 
 
 def _dense(log: Path, after: int) -> Iterator[tuple[int, list[Path]]]:
@@ -160,11 +183,11 @@ def _parse(number: int, path: Path) -> Entry | Corrupt:
         head, rows = unseal(read_text(file_of(path)))
         return _entry(number, head, rows)
     except CorruptRecordError as error:
-        return Corrupt(number, error)
+        return Corrupt(number, CorruptRecordError(error.what, where=error.where, next_step=_KEEP))
     except OSError as error:
-        return Corrupt(number, corrupt(path, f"it cannot be read ({error.strerror})"))
+        return Corrupt(number, corrupt(path, f"it cannot be read ({error.strerror})", _KEEP))
     except (ValueError, KeyError, TypeError) as error:
-        return Corrupt(number, corrupt(path, f"it cannot be parsed ({error})"))
+        return Corrupt(number, corrupt(path, f"it cannot be parsed ({error})", _KEEP))
 
 
 def _entry(number: int, head: dict[str, Any], rows: tuple[Any, ...]) -> Entry:

@@ -69,12 +69,12 @@ def unseal(text: str) -> tuple[dict[str, Any], tuple[Any, ...]]:
     return head, tuple(parse(row) for row in rows)
 
 
-def corrupt(path: Path, reason: str) -> CorruptRecordError:
+def corrupt(path: Path, reason: str, next_step: str = "") -> CorruptRecordError:
     """Return the error that names a record that cannot be used."""
     return CorruptRecordError(
         f"A record cannot be used: {reason}.",
         where=f"File: {path}",
-        next_step="Nothing was deleted; restore the file from a copy, or move it away to lose what it holds.",
+        next_step=next_step or "Nothing was deleted; restore it from a copy, or move it away to lose what it holds.",
     )
 
 

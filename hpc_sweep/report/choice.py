@@ -56,7 +56,11 @@ def choose(sweep: paths.Sweep, evidence: Evidence, decision: Decision, number: i
         sweep.choice.unlink(missing_ok=True)
         return
     body = {"schema": _SCHEMA, "trial": one.trial.id, "number": number, "reason": reason.strip()}
-    records.replace(sweep.choice, records.canonical(body) + "\n")
+    try:
+        records.replace(sweep.choice, records.canonical(body) + "\n")
+    except OSError as error:
+        error.add_note(f"The choice of Run {number} is not recorded.")
+        raise
 
 
 def with_choice(evidence: Evidence, decision: Decision, wish: Wish | None) -> Decision:

@@ -1,20 +1,25 @@
 """Merge, decide, report: from the logs of a sweep to its derived files, at any time and twice at once.
 
 Nothing here is a record. All files are made in memory and then replaced one by one, `decision.json` last: whoever finds
-it finds the rest. It says by its ``inputs`` what it was made from, so that of two collectors the one that has read
-less gives way; and each looks, when it is done, whether another one has written between its files.
+it finds the rest. It says by its ``inputs`` what it was made from. A log only grows, so of two collectors the one that
+has read less reads again; and each looks, when it is done, whether another one has written between its files. Where
+the logs have less than an earlier decision was made from, records are gone: this is told, and remembered by the
+decision as ``vanished``.
 """
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from hpc_sweep import records
-from hpc_sweep.analysis.decision import Decision, decide_evidence
+from hpc_sweep.analysis.decision import decide_evidence
 from hpc_sweep.analysis.table import Evidence, curve_rows, trials_table
 from hpc_sweep.errors import CorruptRecordError
 from hpc_sweep.ledger import read_ledger
+from hpc_sweep.records.patience import pauses
 from hpc_sweep.report import charts
 from hpc_sweep.report.choice import choose, read_wish, with_choice
 from hpc_sweep.report.markdown import markdown
@@ -24,32 +29,41 @@ from hpc_sweep.report.tables import csv_bytes, csv_text, leaderboard_table
 from hpc_sweep.report.winner import winner_yaml, winning_configuration
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterator, Mapping
     from pathlib import Path
 
     from hpc_sweep import paths
+    from hpc_sweep.analysis.decision import Decision
     from hpc_sweep.ledger import Ledger
 
 Derived = dict["Path", "bytes | None"]
 """Files in the order in which they are written; None for one that must not be there."""
+
+_DEAD_SECONDS = 24 * 3600.0
+"""How old a temporary file is whose writer is taken for dead."""
 
 
 def collect(sweep: paths.Sweep, *, over: Collection[int] = (), chosen: tuple[int, str] | None = None) -> Decision:
     """Write the tables, pictures, report, winner and decision of a sweep as far as it is, and return the decision.
 
     `over` are the shards whose jobs are known to have ended; `chosen` is a trial that a person carries on instead of
-    the pick, and why. The same records give the same bytes.
+    the pick, and why: it is recorded once, and stands until somebody chooses again. The same records give the same
+    bytes.
     """
+    if chosen is not None:
+        evidence = Evidence.of(read_ledger(sweep, over=over))
+        choose(sweep, evidence, decide_evidence(evidence), *chosen)
+    with _told("" if chosen is None else f"The choice of Run {chosen[0]} is recorded; collect again for the report."):
+        return _collect(sweep, over)
+
+
+def _collect(sweep: paths.Sweep, over: Collection[int]) -> Decision:
     while True:
-        ledger = read_ledger(sweep, over=over)
-        if chosen is not None:
-            evidence = Evidence.of(ledger)
-            choose(sweep, evidence, decide_evidence(evidence), *chosen)
+        ledger = _read(sweep, over)
         wish = read_wish(sweep)
         decision, derived = derive(sweep, ledger)
-        newer = _newer(sweep, ledger.inputs)
-        if newer is not None:
-            return Decision.parse(newer)
+        if _gone(_standing(sweep), ledger) != ledger.vanished:
+            continue  # another collector has written meanwhile, from more than this one has read
         write(sweep, derived)
         if wish == read_wish(sweep) and all(_holds(path, content) for path, content in derived.items()):
             return decision
@@ -89,6 +103,7 @@ def write(sweep: paths.Sweep, derived: Derived) -> None:
     """Replace the derived files one by one; what there should not be any more is removed."""
     for path, content in derived.items():
         _put(sweep, path, content)
+    _remove_leftovers(sweep, derived)
 
 
 def decision_text(decision: Decision) -> str:
@@ -98,15 +113,53 @@ def decision_text(decision: Decision) -> str:
     return text.encode("utf-8", "backslashreplace").decode() + "\n"
 
 
-def _newer(sweep: paths.Sweep, inputs: Mapping[str, int]) -> Mapping[str, Any] | None:
-    """Return the decision that stands, if it was made from all of these inputs and more."""
+@contextmanager
+def _told(note: str) -> Iterator[None]:
+    """Say with an error of the disk what was done before it."""
     try:
-        standing: Mapping[str, Any] = records.read_json(sweep.decision_json)
-        theirs = standing["inputs"]
-        covers = all(theirs.get(log, 0) >= number for log, number in inputs.items())
-    except (FileNotFoundError, CorruptRecordError, KeyError, TypeError, AttributeError):
-        return None  # a derived file that cannot be read is simply made again
-    return standing if covers and dict(theirs) != dict(inputs) else None
+        yield
+    except OSError as error:
+        error.add_note(note)
+        raise
+
+
+@dataclass(frozen=True)
+class _Standing:
+    """What the decision on disk knows of: the highest numbers that it was made from, and those that were gone."""
+
+    inputs: Mapping[str, int] = field(default_factory=dict)
+    vanished: Mapping[str, int] = field(default_factory=dict)
+
+
+def _standing(sweep: paths.Sweep) -> _Standing:
+    try:
+        body = records.read_json(sweep.decision_json)
+        known = (body["inputs"], body.get("vanished", {}))
+        return _Standing(*({str(log): int(last) for log, last in one.items()} for one in known))
+    except (FileNotFoundError, CorruptRecordError, KeyError, TypeError, ValueError, AttributeError):
+        return _Standing()  # a derived file that cannot be read is simply made again
+
+
+def _read(sweep: paths.Sweep, over: Collection[int]) -> Ledger:
+    """Read the logs behind the decision that stands, until they have what it was made from or no cache is to blame."""
+    standing = _standing(sweep)
+    ledger = read_ledger(sweep, over=over)
+    waits = pauses(sweep.decision_json)
+    while _beyond(standing.inputs, ledger) and next(waits, None) is not None:
+        ledger = read_ledger(sweep, over=over, known=ledger)
+    return replace(ledger, vanished=_gone(standing, ledger))
+
+
+def _gone(standing: _Standing, ledger: Ledger) -> dict[str, int]:
+    """Return the highest number that was known of each log that does not reach it any more."""
+    logs = sorted({*standing.inputs, *standing.vanished})
+    return _beyond(
+        {log: max(known.get(log, 0) for known in (standing.inputs, standing.vanished)) for log in logs}, ledger
+    )
+
+
+def _beyond(known: Mapping[str, int], ledger: Ledger) -> dict[str, int]:
+    return {log: last for log, last in known.items() if last > ledger.inputs.get(log, 0)}
 
 
 def _put(sweep: paths.Sweep, path: Path, content: bytes | None) -> None:
@@ -117,6 +170,16 @@ def _put(sweep: paths.Sweep, path: Path, content: bytes | None) -> None:
     for folder in reversed([folder for folder in path.parents if sweep.root in folder.parents]):
         folder.mkdir(exist_ok=True, mode=0o700)
     records.replace(path, content)
+
+
+def _remove_leftovers(sweep: paths.Sweep, derived: Derived) -> None:
+    """Remove what collectors that were killed left beside their files.
+
+    A live one has such a file for moments. Were one stopped for longer, it would fail in a sentence, and no more.
+    """
+    with suppress(FileNotFoundError):
+        now = sweep.decision_json.stat().st_mtime  # just written: so the clock is that of the file system
+        records.remove_leftovers({*derived, sweep.choice}, now - _DEAD_SECONDS)
 
 
 def _holds(path: Path, content: bytes | None) -> bool:

@@ -89,6 +89,23 @@ def test_a_damaged_entry_is_named_and_its_trials_are_trained_again(copy, calm, h
     assert victim.read_bytes() == harmed
 
 
+def test_f31_an_entry_that_was_moved_away_hides_what_follows_until_resume(copy, calm):
+    """Status and report name the hole; the next attempt fills it with what its predecessors finished."""
+    first, *behind = entries(copy)
+    first.unlink()
+    text = f"The log shards/0001 has no entry 000001: {len(behind)} "
+
+    assert behind
+    assert any(text in problem for problem in copy.status()["problems"])
+    assert text in copy.verb("status").stdout
+    copy.verb("collect")
+    assert text in copy.sweep.report_md.read_text()
+    assert copy.verb("resume").returncode == 0
+    assert copy.status()["problems"] == []
+    assert copy.verb("collect").returncode == 0
+    assert copy.table() == calm.table()
+
+
 def test_f31_collect_tells_by_its_status_that_a_record_is_damaged(tmp_path, local):
     """The trials of the other shard are ranked, and the exit status is not that of a whole sweep."""
     drill = run_calmly(tmp_path / "sweep", "hydra.launcher.trials_per_shard=3")
@@ -180,6 +197,37 @@ def test_f40_eight_collectors_at_once_leave_what_one_leaves(copy):
 
     assert [process.wait(200) for process in processes] == [0] * 8
     assert derived(copy) == whole
+
+
+def test_f40_collectors_race_one_that_records_a_choice(copy):
+    """Four collect while four more record a choice: it is told, and the bytes are those that one alone leaves."""
+    pick = copy.decision()["winner"]["trials"]
+    number = next(number for number in range(1, 7) if number not in pick)
+    command = (sys.executable, "-m", "hpc_sweep.cli", "collect", str(copy.root))
+    chosen = (*command, "--choose", str(number), "--reason", "smaller")
+    commands = [command, chosen] * 4
+    processes = [subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=APP.parent) for command in commands]
+
+    assert [process.wait(200) for process in processes] == [0] * 8
+    assert copy.decision()["choice"]["trial"] == number
+    found = derived(copy)
+    shutil.rmtree(copy.sweep.merged)
+    shutil.rmtree(copy.sweep.decision)
+    assert copy.verb("collect").returncode == 0
+    assert derived(copy) == found
+
+
+def test_f40_collectors_race_after_records_vanished(copy):
+    """Eight write the same bytes: the decision that there was is replaced, and what it knew of is remembered."""
+    max(copy.sweep.shard(1).glob("0*.json")).unlink()
+    command = (sys.executable, "-m", "hpc_sweep.cli", "collect", str(copy.root))
+    processes = [subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=APP.parent) for _ in range(8)]
+
+    assert {process.wait(200) for process in processes} <= {0, 1}
+    found = derived(copy)
+    copy.verb("collect")
+    assert derived(copy) == found
+    assert [alarm["kind"] for alarm in copy.decision()["alarms"]].count("vanished_records") == 1
 
 
 def test_f15_a_collector_that_is_killed_anywhere(copy):

@@ -132,6 +132,63 @@ def test_a_shard_that_had_problems_is_read_again(sweep):
     assert read_ledger(sweep, known=known) == read_ledger(sweep)
 
 
+def test_a_hole_in_a_log_is_told(sweep):
+    """Which number is missing, how many entries are not read for it, and what to type; entries behind it wait."""
+    for number in (1, 2, 3):
+        publish(sweep, 1, line(number))
+    away = sweep.root / "away"
+    (sweep.shard(1) / "000001.json").rename(away)
+    state = read_ledger(sweep)
+
+    assert state.counts["completed"] == 0
+    (problem,) = state.problems
+    assert "The log shards/0001 has no entry 000001: 2 entries behind it are there and not read." in problem
+    assert "hpc-sweep resume" in problem
+
+    away.rename(sweep.shard(1) / "000001.json")
+    again = read_ledger(sweep, known=state)
+    assert (again.problems, again.counts["completed"]) == ((), 3)
+
+
+def test_a_hole_is_believed_only_past_the_caches(sweep, monkeypatch):
+    """An entry that is not visible yet is waited for; what it hid is read then."""
+    monkeypatch.setenv("HPC_SWEEP_PATIENCE", "20")
+    for number in (1, 2, 3):
+        publish(sweep, 1, line(number))
+    away, place = sweep.root / "away", sweep.shard(1) / "000002.json"
+    place.rename(away)
+    later = threading.Timer(0.3, away.rename, [place])
+    later.start()
+    state = read_ledger(sweep)
+    later.join()
+
+    assert (state.problems, state.counts["completed"]) == ((), 3)
+
+
+@pytest.mark.parametrize("log", ["plan", "submissions"])
+def test_holes_of_the_other_logs_are_told_too(sweep, log):
+    """No shard can fill them, so only bringing the entry back is advised."""
+    (sweep.root / log).mkdir(exist_ok=True)
+    (sweep.root / log / "000003.jsonl").write_text("")
+
+    (problem,) = read_ledger(sweep).problems
+
+    number = "000002" if log == "plan" else "000001"
+    assert f"The log {log} has no entry {number}: 1 entry behind it is there and not read." in problem
+    assert "resume" not in problem
+
+
+def test_a_damaged_record_is_to_be_left_where_it_is(sweep):
+    """The advice does not lose more than the entry held."""
+    publish(sweep, 1, line(1))
+    (sweep.shard(1) / "000001.json").write_text("{")
+
+    (problem,) = read_ledger(sweep).problems
+
+    assert "leave it where it is" in problem
+    assert "hpc-sweep resume" in problem
+
+
 def test_a_folder_without_a_sweep_is_refused(tmp_path):
     """With what to type."""
     with pytest.raises(ForeignSweepError, match="no sweep"):

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from hpc_sweep import paths
-from hpc_sweep.errors import ForeignSweepError
+from hpc_sweep.errors import ForeignSweepError, UserError
 from hpc_sweep.ledger import read_ledger
 from hpc_sweep.report import charts
 from hpc_sweep.report.collect import collect
 from tests.builders import ACCURACY, Design, build, diverged, ended, failed, finish, plan_sweep, publish
+from tests.conftest import ROOT
 
 GRID = {"lr": [0.001, 0.01, 0.1]}
 
@@ -75,18 +79,125 @@ def test_records_are_left_alone(tmp_path):
     }
 
 
-def test_older_collector_gives_way(tmp_path):
-    """A decision made from more than this collector has read stays, with everything beside it."""
+def logged(root):
+    """Return a sweep whose second shard has four entries, of one trial each."""
+    design = Design({"lr": [1, 2, 3, 4, 5, 6, 7, 8]})
+    sweep = plan_sweep(root, design)
+    for trial in design.trials():
+        publish(sweep, 1 + (trial.number > 4), [{"trial": trial.id, **ended(trial.number / 10)}])
+    return sweep
+
+
+def alarm(decision, kind):
+    """Return the text of the alarms of a kind."""
+    return [alarm.text for alarm in decision.alarms if alarm.kind == kind]
+
+
+def test_records_that_vanished_are_told_and_no_longer_counted(tmp_path):
+    """The logs have less than the decision on disk was made from: it is made again from what is there, and says so."""
+    sweep = logged(tmp_path / "s")
+    assert collect(sweep).winner.trials == [8]
+    for number in (3, 4):
+        (sweep.shard(2) / f"{number:06d}.json").rename(tmp_path / f"{number}")
+    decision = collect(sweep)
+    told = derived(sweep)
+
+    assert (decision.winner.trials, decision.coverage["completed"]) == ([6], 6)
+    (text,) = alarm(decision, "vanished_records")
+    assert text.startswith("2 entries that an earlier report was made from cannot be read any more")
+    assert "000003 to 000004 of shards/0002" in text
+    assert text in sweep.report_md.read_text()
+    assert json.loads(sweep.decision_json.read_text())["coverage"]["completed"] == 6
+
+    assert collect(sweep) == decision
+    assert derived(sweep) == told
+
+
+def test_vanished_records_are_forgotten_when_they_are_back_or_when_a_person_says_so(tmp_path):
+    """Brought back from a copy they count again; without the decision that knew of them nothing is left to tell."""
+    sweep = logged(tmp_path / "s")
+    whole = collect(sweep)
+    last, away = sweep.shard(2) / "000004.json", tmp_path / "away"
+    last.rename(away)
+    collect(sweep)
+    away.rename(last)
+    assert collect(sweep) == whole
+
+    last.unlink()
+    assert alarm(collect(sweep), "vanished_records")
+    sweep.decision_json.unlink()
+    assert not alarm(collect(sweep), "vanished_records")
+
+
+KILLED = """
+import os, pathlib, sys
+from hpc_sweep import paths
+from hpc_sweep.report.collect import collect
+real = pathlib.Path.replace
+pathlib.Path.replace = lambda path, target: os._exit(9) if target.name == sys.argv[2] else real(path, target)
+collect(paths.Sweep(pathlib.Path(sys.argv[1])))
+"""
+
+
+@pytest.mark.parametrize("name", ["decision/decision.json", "merged/trials.csv"])
+def test_what_a_killed_collector_left_is_removed_a_day_later(tmp_path, name):
+    """A young one may belong to a collector that is at work; no other file is touched."""
     sweep = build(tmp_path / "s", GRID, score)
     collect(sweep)
-    newer = json.loads(sweep.decision_json.read_text())
-    newer["inputs"]["shards/0001"] += 1
-    newer["rule"] = "from a newer reading"
-    sweep.decision_json.write_text(json.dumps(newer))
-    before = derived(sweep)
+    whole, place = derived(sweep), sweep.root / name
+    killed = subprocess.run([sys.executable, "-c", KILLED, sweep.root, place.name], check=False, cwd=ROOT)
+    (left,) = place.parent.glob(f".{place.name}-*")
+    others = [left.with_name(other) for other in (".decision.json-mine", f".notes.txt-{'0' * 32}")]
+    for path in others:
+        path.write_text("another's")
+        os.utime(path, (0, 0))
+    assert killed.returncode == 9
 
-    assert collect(sweep).rule == "from a newer reading"
-    assert derived(sweep) == before
+    collect(sweep)
+    assert left.exists()
+    day_ago = sweep.decision_json.stat().st_mtime - 24 * 3600 - 60
+    os.utime(left, (day_ago, day_ago))
+    collect(sweep)
+    assert not left.exists()
+    assert all(path.exists() for path in others)
+    for path in others:
+        path.unlink()
+    assert derived(sweep) == whole
+
+
+@pytest.mark.parametrize(
+    ("most", "name", "said"),
+    [
+        (10, "choice.json", "The choice of Run 1 is not recorded."),
+        (400, "decision/plots/leaderboard.png", "The choice of Run 1 is recorded; collect again for the report."),
+    ],
+)
+def test_a_full_disk_names_the_file_and_what_became_of_the_choice(tmp_path, most, name, said):
+    """The process may write no file of more than so many bytes: not the temporary file is named, but the wanted one."""
+    sweep = build(tmp_path / "s", GRID, score)
+    words = ["-m", "hpc_sweep.cli", "collect", sweep.root, "--choose", "1", "--reason", "smaller"]
+    code = f"import resource, os, sys; resource.setrlimit(resource.RLIMIT_FSIZE, ({most}, {most}))"
+    code += "; os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+    done = subprocess.run([sys.executable, "-c", code, *words], check=False, cwd=ROOT, capture_output=True, text=True)
+
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == ["File too large", str(sweep.root / name), said]
+    assert sweep.choice.exists() == (name != "choice.json")
+    assert not list(sweep.root.rglob(".*-*"))
+
+
+def test_a_choice_takes_effect_after_records_vanished(tmp_path):
+    """Chosen, and taken back by removing choice.json, whatever the decision on disk was made from."""
+    sweep = logged(tmp_path / "s")
+    collect(sweep)
+    (sweep.shard(2) / "000004.json").unlink()
+
+    assert collect(sweep, chosen=(2, "smaller")).choice.trial == 2
+    assert "Run 2" in sweep.report_md.read_text()
+    sweep.choice.unlink()
+    assert collect(sweep).choice is None
+    with pytest.raises(UserError, match="Run 8 has no score"):
+        collect(sweep, chosen=(8, "it was good"))
 
 
 @pytest.mark.parametrize("broken", ["", "{", "[]", "{}", '{"inputs": 3}', '{"inputs": {}}', "NaN"])
@@ -154,7 +265,7 @@ class Meanwhile:
 
 
 def test_collector_that_is_overtaken_while_it_reads_gives_way(tmp_path):
-    """Another one publishes and collects between this one's reading and its writing; the newer decision stands."""
+    """Another one publishes and collects between this one's reading and its writing: this one reads again."""
     design = Design({"lr": [1, 2]}, shards=1)
     sweep = plan_sweep(tmp_path / "s", design)
     one, two = design.trials()
@@ -167,6 +278,7 @@ def test_collector_that_is_overtaken_while_it_reads_gives_way(tmp_path):
     decision = collect(sweep, over=Meanwhile(overtake))
 
     assert decision.winner.trials == [2]
+    assert not alarm(decision, "vanished_records")
     assert decision == collect(sweep)
 
 
