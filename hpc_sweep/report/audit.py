@@ -9,6 +9,7 @@ from hpc_sweep.analysis.cells import level
 from hpc_sweep.analysis.columns import describe, find_columns
 from hpc_sweep.analysis.decision import Decision, decide_evidence
 from hpc_sweep.analysis.foreign import evidence_of, named_levels
+from hpc_sweep.analysis.naming import counted
 from hpc_sweep.analysis.source import decode, read_source
 from hpc_sweep.analysis.suspicions import carried, inferred_examples, suspicions
 from hpc_sweep.analysis.table import Evidence, label
@@ -113,7 +114,7 @@ def audit_lines(answer: Audit) -> list[str]:
         lines.append(
             f"{'Pick:':18}{label(winner.configuration)}: {metric} {number(winner.mean)} (n = {winner.n}){shrunk}"
         )
-        verdict = f"{decision.verdict.replace('_', ' ')}; {len(decision.tie_set) - 1} others are tied with it"
+        verdict = f"{decision.verdict.replace('_', ' ')}; {counted(len(decision.tie_set) - 1, 'other is', 'others are')} tied with it"
         lines.append(f"{'Verdict:':18}{verdict}. {decision.evidence['reason']}")
     lines += [f"{'Alarm:':18}{alarm.kind.replace('_', ' ')}: {alarm.text}" for alarm in decision.alarms]
     lines += [
