@@ -114,7 +114,8 @@ def audit_lines(answer: Audit) -> list[str]:
         lines.append(
             f"{'Pick:':18}{label(winner.configuration)}: {metric} {number(winner.mean)} (n = {winner.n}){shrunk}"
         )
-        verdict = f"{decision.verdict.replace('_', ' ')}; {counted(len(decision.tie_set) - 1, 'other is', 'others are')} tied with it"
+        tied = counted(len(decision.tie_set) - 1, "other is", "others are")
+        verdict = f"{decision.verdict.replace('_', ' ')}; {tied} tied with it"
         lines.append(f"{'Verdict:':18}{verdict}. {decision.evidence['reason']}")
     lines += [f"{'Alarm:':18}{alarm.kind.replace('_', ' ')}: {alarm.text}" for alarm in decision.alarms]
     lines += [
