@@ -27,7 +27,18 @@ if TYPE_CHECKING:
     from hpc_sweep.compose.snapshot import Root
     from hpc_sweep.compose.trials import Composed
 
-RECORDS = ("sweep.json", "plan", "submissions", "shards", "code", "merged", "decision", "production", "mode.json")
+RECORDS = (
+    "sweep.json",
+    "plan",
+    "submissions",
+    "shards",
+    "code",
+    "merged",
+    "decision",
+    "production",
+    "mode.json",
+    "choice.json",
+)
 
 NAMED = 5
 """How many differences a refusal names."""
