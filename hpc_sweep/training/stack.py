@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from hpc_sweep.errors import SweepError
 from hpc_sweep.training import epoch
 from hpc_sweep.training.engines.available import ENGINES
 from hpc_sweep.training.engines.base import Crew
 from hpc_sweep.training.engines.names import PACKED, SEQUENTIAL
-from hpc_sweep.training.gpu_errors import BROKEN, OUT_OF_MEMORY, gpu_error
+from hpc_sweep.training.gpu_errors import BROKEN, gpu_error
 from hpc_sweep.training.lane import Lane
 from hpc_sweep.training.listener import Ending
+from hpc_sweep.training.shortage import judged, out_of_memory, sentence
 from hpc_sweep.trial import Outcome, StoppedError
 
 if TYPE_CHECKING:
@@ -108,11 +108,11 @@ class Stack:
         """
         if lanes and gpu_error(error) == BROKEN:
             raise error
-        if lanes and _out_of_memory(error):
+        if lanes and out_of_memory(error):
             self._queue.extendleft([member, *reversed(lanes)])
             self._shrink(len(lanes) + 1, error)
             return []
-        self._listener.ended(Ending(member.index, None, _judged(member, error), 0.0))
+        self._listener.ended(Ending(member.index, None, judged(member, error), 0.0))
         return lanes
 
     def _lay(self, lanes: list[Lane]) -> None:
@@ -189,7 +189,7 @@ class Stack:
         """Go on from the last epoch with fewer at once; what one trial alone raises has ended it."""
         alive, self._made = self._alive, None
         if len(alive) == 1:
-            self._leave(alive[0], _judged(alive[0].member, error))
+            self._leave(alive[0], judged(alive[0].member, error))
             self._lanes = []
             return
         if gpu_error(error) == BROKEN:
@@ -203,8 +203,8 @@ class Stack:
     def _shrink(self, together: int, error: BaseException) -> None:
         """Publish that fewer will train at once than those that an error met together."""
         error.__traceback__ = None  # its frames hold the memory that is needed
-        size = together // 2 if _out_of_memory(error) else 1
-        self._choice = self._choice.smaller(size, f"{together} at once failed: {_sentence(error)}")
+        size = together // 2 if out_of_memory(error) else 1
+        self._choice = self._choice.smaller(size, f"{together} at once failed: {sentence(error)}")
         self._listener.chosen(self._choice.record())
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
@@ -228,29 +228,3 @@ def _asked_to_stop_after(finished: Lane) -> bool:
 def _for_one(engine: str) -> str:
     """Return the engine that trains what is left when it is one trial."""
     return engine if engine == PACKED else SEQUENTIAL
-
-
-def _out_of_memory(error: BaseException) -> bool:
-    if isinstance(error, MemoryError) or gpu_error(error) == OUT_OF_MEMORY:
-        return True
-    return "can't allocate memory" in str(error) or "not enough memory" in str(error)
-
-
-def _judged(member: Member, error: BaseException) -> BaseException:
-    """Return what a trial that was alone ends with."""
-    return _does_not_fit(member, error) if _out_of_memory(error) else error
-
-
-def _does_not_fit(member: Member, error: BaseException) -> SweepError:
-    smaller = max(1, member.cfg.batch_size // 2)
-    refusal = SweepError(
-        f"One trial alone does not fit into memory: {_sentence(error)}",
-        where=f"Trial {member.digest[:12]}, batch_size={member.cfg.batch_size}",
-        next_step=f"Type batch_size={smaller}, or ask for more memory: hydra.launcher.mem_gb",
-    )
-    refusal.__cause__ = error.with_traceback(None)
-    return refusal
-
-
-def _sentence(error: BaseException) -> str:
-    return f"{type(error).__name__}: {str(error).strip()}".splitlines()[0]

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from hpc_sweep.errors import UserError
+from hpc_sweep.errors import SweepError, UserError
 from hpc_sweep.training.choice import Choice
 from hpc_sweep.training.listener import Listener
 from hpc_sweep.training.loop import Stacking, fit, fit_all
@@ -170,6 +170,46 @@ def test_a_trial_that_does_not_fit_alone_has_failed_with_what_to_type():
     assert left.endings[1].result is None
     assert "One trial alone does not fit into memory" in str(error)
     assert "batch_size=4" in str(error)
+
+
+class Huge(Zoo):
+    """Data that no memory has room for."""
+
+    def __init__(self, error):
+        super().__init__()
+        self.error = error
+
+    def data(self, cfg, device):
+        """Run out of memory."""
+        del cfg, device
+        raise self.error
+
+
+@pytest.mark.parametrize("trials", [1, 3])
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+        MemoryError("Unable to allocate 2.00 GiB"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 2 bytes."),
+    ],
+)
+def test_data_that_do_not_fit_are_a_sentence_with_what_to_change(error, trials):
+    """Each trial of the group is named, and what to ask for is smaller data or more memory; also of a trial alone."""
+    configs = grid("layernorm mlp", trials)
+    left = shard(configs, task=Huge(error))
+
+    assert len(left.endings) == trials
+    for index, cfg in enumerate(configs):
+        told = left.endings[index].error
+        assert isinstance(told, SweepError)
+        assert told.__cause__ is error
+        assert "The data do not fit into memory" in told.what
+        assert Member.of(Zoo(), cfg, Quiet()).digest[:12] in told.where
+        assert "smaller data" in told.next_step
+        assert "hydra.launcher.mem_gb" in told.next_step
+    with pytest.raises(SweepError, match="The data do not fit into memory"):
+        fit(Huge(error), configs[0], Quiet(), CPU)
 
 
 class Crowded(Zoo):
