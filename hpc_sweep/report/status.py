@@ -9,10 +9,12 @@ from hpc_sweep.report.terminal import printable
 from hpc_sweep.trial import Status
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from hpc_sweep.ledger import Ledger, Row
 
 NAMED = 20
-"""How many failed trials are named one by one."""
+"""How many trials are named one by one of those that failed, and of those that diverged."""
 
 
 def status_lines(ledger: Ledger) -> list[str]:
@@ -23,10 +25,8 @@ def status_lines(ledger: Ledger) -> list[str]:
     seconds = seconds_left(ledger)
     if seconds is not None:
         lines.append(f"About {timedelta(seconds=round(seconds))} are left, by the trials that ended.")
-    failed = [row for row in ledger.rows if row.failure is not None and row.result is None]
-    lines += [_failure_line(row) for row in failed[:NAMED]]
-    if len(failed) > NAMED:
-        lines.append(f"… and {len(failed) - NAMED} more failed.")
+    lines += _named([row for row in ledger.rows if row.failure is not None and row.result is None], "failed")
+    lines += _named([row for row in ledger.rows if row.status is Status.DIVERGED], "diverged")
     lines += [
         f"Conflict: trial {one.id[:12]} ended twice, differently; the first outcome stands." for one in ledger.conflicts
     ]
@@ -46,7 +46,24 @@ def seconds_left(ledger: Ledger) -> float | None:
     return float(sum(ended) / len(ended) * left / len(shards))
 
 
-def _failure_line(row: Row) -> str:
+def _named(rows: Sequence[Row], how: str) -> list[str]:
+    """Return a line for each of the first trials that ended so, and how many more there are."""
+    more = len(rows) - NAMED
+    lines = [printable(f"Run {row.trial.number} {how}{_why(row)}") for row in rows[:NAMED]]
+    return [*lines, f"… and {more} more {how}."] if more > 0 else lines
+
+
+def _why(row: Row) -> str:
+    if row.result is not None:
+        note = str(row.result.get("note") or "")
+        return f": {note}" if note else ""
     error = row.failure["error"] if row.failure else {}
-    last = (str(error.get("text")).splitlines() or [""])[-1]
-    return printable(f"Run {row.trial.number} failed ({error.get('reason')}): {last}")
+    return f" ({error.get('reason')}): {_gist(str(error.get('text')))}"
+
+
+def _gist(text: str) -> str:
+    """Return what a failure's text says in one line: what and what to do of sentences, the exception of a traceback."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()] or [""]
+    if len(lines) == 1 or lines[0].startswith(("Traceback", 'File "')):
+        return lines[-1]
+    return f"{lines[0]} {lines[-1]}"
