@@ -5,16 +5,19 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from hpc_sweep import records
+from hpc_sweep.errors import CorruptRecordError
 from hpc_sweep.report.terminal import printable
 from hpc_sweep.trial import Status
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from hpc_sweep import paths
     from hpc_sweep.ledger import Ledger, Row
 
 NAMED = 20
-"""How many trials are named one by one of those that failed, and of those that diverged."""
+"""How many trials are named one by one of those that failed, and of those that diverged; and how many shards."""
 
 
 def status_lines(ledger: Ledger) -> list[str]:
@@ -31,6 +34,22 @@ def status_lines(ledger: Ledger) -> list[str]:
         f"Conflict: trial {one.id[:12]} ended twice, differently; the first outcome stands." for one in ledger.conflicts
     ]
     return lines + list(ledger.problems)
+
+
+def unfit_lines(sweep: paths.Sweep, ledger: Ledger) -> list[str]:
+    """Return a sentence for each lost shard whose last attempt could not import what its next worker needed."""
+    lost = sorted({row.trial.shard for row in ledger.rows if row.status is Status.LOST})
+    why = {shard: _unfit(sweep.attempt(shard, ledger.shards[shard].attempt)) for shard in lost}
+    told = [f"Shard {shard} ended early, for an import failed there: {text}" for shard, text in why.items() if text]
+    return [*map(printable, told[:NAMED]), *([f"… and {len(told) - NAMED} more shards."] if len(told) > NAMED else [])]
+
+
+def _unfit(attempt: paths.Attempt) -> str:
+    try:
+        lines = records.read_lines(attempt.progress, sealed=False, problems=[])
+    except (OSError, CorruptRecordError):
+        return ""
+    return next((str(line.get("text")) for line in lines if line["event"] == "unfit"), "")
 
 
 def seconds_left(ledger: Ledger) -> float | None:
