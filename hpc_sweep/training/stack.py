@@ -62,6 +62,12 @@ class Stack:
     def _alive(self) -> list[Lane]:
         return [lane for lane in self._lanes if lane is not None]
 
+    @property
+    def _company(self) -> tuple[str, int]:
+        """The engine of those that were laid, and how many they were."""
+        laid = len(self._lanes)
+        return self._choice.engine if laid > 1 else _for_one(self._choice.engine), laid
+
     def _fill(self) -> bool:
         """Let waiting trials in and lay the stack anew where that pays; return whether anything is left to train."""
         alive = self._alive
@@ -132,8 +138,7 @@ class Stack:
         """Return the engine of those that were laid, and what it trains."""
         members, states = [lane.member for lane in self._alive], [lane.state for lane in self._alive]
         crew = Crew(self._task, members, states, self._data, self._device)
-        name = self._choice.engine if len(members) > 1 else _for_one(self._choice.engine)
-        return crew, ENGINES[name](crew)
+        return crew, ENGINES[self._company[0]](crew)
 
     def _settle(self, measured: list[Measured], seconds: float) -> None:
         """Take in an epoch of every member that still trains; the rows of those that ended stay for a while."""
@@ -142,6 +147,7 @@ class Stack:
             if lane is None:
                 continue
             lane.seconds, lane.slowest_epoch = lane.seconds + share, max(lane.slowest_epoch, seconds)
+            lane.company = max(lane.company or self._company, self._company, key=lambda company: company[1])
             outcome = lane.finish_epoch(measured[k], keep=len(self._lanes) > 1)
             if outcome is not None:
                 ends.append((lane, outcome))
@@ -176,7 +182,8 @@ class Stack:
 
     def _end(self, lane: Lane, outcome: Outcome) -> None:
         self._forget(lane)
-        self._listener.ended(Ending(lane.member.index, lane.result(outcome, self._choice.how()), None, lane.seconds))
+        how = self._choice.how(*(lane.company or (self._choice.engine, self._choice.size)))
+        self._listener.ended(Ending(lane.member.index, lane.result(outcome, how), None, lane.seconds))
 
     def _leave(self, lane: Lane, error: BaseException) -> None:
         self._forget(lane)

@@ -510,9 +510,33 @@ def test_an_earlier_choice_is_kept_to():
     left = shard(configs[2:], earlier=forced)
 
     assert left.choices == []
-    assert {left.result(index).extras["stack"]["engine"] for index in range(4)} == {"vmap"}
+    used = [(how["engine"], how["size"]) for how in (left.result(index).extras["stack"] for index in range(4))]
+    assert used == [("vmap", 3)] * 3 + [("sequential", 1)]
     for index in range(4):
         close(left.result(index), first.result(index + 2), "vmap")
+
+
+def test_a_result_says_by_what_it_was_trained_and_not_what_was_chosen():
+    """Under a choice of four by grouped, a trial that is alone here was trained by sequential, without a ratio."""
+    configs = grid("batchnorm mlp", 4)
+    digests = tuple(Member.of(Zoo(), cfg, Quiet()).digest for cfg in configs)
+    chosen = Choice("grouped", 4, digests, 3.5, "the fastest").record()
+    together, apart = shard(configs, earlier=[chosen]), shard(configs[:1], earlier=[chosen])
+
+    assert together.result(0).extras["stack"].items() >= {"engine": "grouped", "size": 4, "ratio": 3.5}.items()
+    told = apart.result(0).extras["stack"]
+    assert told.items() >= {"engine": "sequential", "size": 1, "ratio": None}.items()
+    assert "grouped" in told["why"]
+    assert "the fastest" in told["why"]
+
+
+def test_a_trial_that_stays_when_its_stack_has_ended_was_trained_in_that_stack():
+    """The largest company counts; a member that came when the others had gone was alone."""
+    configs = [configuration("batchnorm mlp", epochs=epochs, seed=epochs) for epochs in (1, 4)]
+    digests = tuple(Member.of(Zoo(), cfg, Quiet()).digest for cfg in configs)
+    left = shard(configs, earlier=[Choice("grouped", 2, digests).record()])
+
+    assert [left.result(index).extras["stack"]["size"] for index in range(2)] == [2, 2]
 
 
 def test_the_ids_of_the_plan_name_trials_in_choices_and_checkpoints(tmp_path):
