@@ -405,6 +405,48 @@ def test_a_loss_that_is_no_scalar_is_refused_in_a_sentence(size):
         assert ".mean()" in str(left.endings[index].error)
 
 
+class Odd(Zoo):
+    """A loss that cannot be followed to the weights."""
+
+    def __init__(self, make):
+        super().__init__()
+        self.make = make
+
+    def loss(self, out, y, cfg, data):
+        """Make something else of the right loss."""
+        return self.make(super().loss(out, y, cfg, data))
+
+
+@pytest.mark.parametrize("size", [1, "auto", 3])
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda loss: None, "is None and no tensor"),  # noqa: ARG005 because it is what a forgotten return does
+        (lambda loss: 0.5, "is 0.5 and no tensor"),  # noqa: ARG005 because it is a loss of no tensor
+        (torch.Tensor.detach, "does not depend on the weights"),
+    ],
+    ids=["None", "float", "detached"],
+)
+def test_a_loss_that_cannot_be_followed_is_refused_in_a_sentence(make, told, size):
+    """What it is, the trial, and what to change; alone as in a stack."""
+    left = shard(grid("layernorm mlp", 3), size, task=Odd(make))
+
+    for index in range(3):
+        error = left.endings[index].error
+        assert isinstance(error, UserError)
+        assert f"The loss of a batch {told}, and training needs one number." in str(error)
+        assert "Trial " in str(error)
+        assert ".detach()" in str(error)
+
+
+@pytest.mark.parametrize("engine", ["grouped", "vmap"])
+def test_a_detached_loss_of_a_stack_is_each_trials_own_mistake(engine):
+    """Where the losses of a stack are computed at once, too."""
+    left = shard(grid("layernorm mlp", 3), 3, engine=engine, task=Odd(torch.Tensor.detach))
+
+    assert ["does not depend" in str(left.endings[index].error) for index in range(3)] == [True] * 3
+
+
 def test_a_checkpoint_that_cannot_be_written_ends_that_trial_only(tmp_path):
     """A file where the folder of one trial's checkpoints belongs is told as that trial's error."""
     configs = grid("layernorm mlp", 3)
