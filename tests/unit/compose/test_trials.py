@@ -1,5 +1,7 @@
 """From Hydra's jobs to trials."""
 
+import math
+
 import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
@@ -96,9 +98,29 @@ def test_the_size_of_a_stack_is_checked_when_settings_are_read():
     Settings.read(ours, {"stack_size": 8})
     with pytest.raises(UserError, match="an app's own task function trains one trial"):
         Settings.read(theirs, {"stack_size": 8})
-    for size in (0, -1, "many", 1.5, True, None):
-        with pytest.raises(UserError, match="stack_size=auto"):
+    wrong = {0: "0", -1: "-1", "many": '"many"', 1.5: "1.5", "4": '"4"', math.inf: "Infinity"}
+    for size, said in [*wrong.items(), (True, "true"), (None, "null"), ([2], "[2]")]:
+        with pytest.raises(UserError, match="stack_size=auto") as refusal:
             Settings.read(ours, {"stack_size": size})
+        assert said in refusal.value.what
+
+
+def test_retries_are_a_number_of_times():
+    """Zero tries no trial again; less cannot be meant."""
+    ours = task_of(composed())
+
+    Settings.read(ours, {"retries": 0})
+    with pytest.raises(UserError, match=r"hydra\.launcher\.retries=0"):
+        Settings.read(ours, {"retries": -1})
+
+
+@pytest.mark.parametrize("typed", ["1.5", "true", "null", "'4'", "[2]"])
+def test_hydra_leaves_the_size_of_a_stack_to_us(typed):
+    """Of a type that it cannot have, too: what is told then says what may be typed."""
+    config = composed("hydra/launcher=sharded_local", f"hydra.launcher.stack_size={typed}")
+
+    with pytest.raises(UserError, match="stack_size=auto"):
+        Settings.read(task_of(config), OmegaConf.to_container(config.hydra.launcher))
 
 
 def test_isolated_trials_in_stacks_cannot_be_meant():
