@@ -20,6 +20,8 @@ VOLATILE = ("hydra", "now", "oc.env")
 
 _ESCAPED = "\\${"
 
+_NOT_FINITE = ("inf", "-inf", "nan")
+
 
 def raw(cfg: DictConfig) -> dict[str, Any]:
     """Return a task configuration as JSON, its interpolations unresolved."""
@@ -75,6 +77,17 @@ def plain(value: object) -> Any:  # noqa: ANN401 because JSON has no narrower ty
     if isinstance(value, float):
         return value if math.isfinite(value) else {"float": repr(value)}
     return {type(value).__name__: value.hex() if isinstance(value, bytes) else str(value)}
+
+
+def restored(value: Any) -> Any:  # noqa: ANN401 because JSON has no narrower type
+    """Return JSON that `plain` made with its numbers that are not finite as numbers again."""
+    if isinstance(value, list):
+        return [restored(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if value.keys() == {"float"} and value["float"] in _NOT_FINITE:
+        return float(value["float"])
+    return {key: restored(item) for key, item in value.items()}
 
 
 def _key(key: object) -> str:

@@ -11,7 +11,7 @@ import click
 from hpc_sweep import ledger, records
 from hpc_sweep.cli.verb import FOLDER, open_sweep, verb
 from hpc_sweep.cluster import reasons, states
-from hpc_sweep.report.status import seconds_left, status_lines
+from hpc_sweep.report.status import seconds_left, status_lines, unfit_lines
 from hpc_sweep.report.terminal import near
 from hpc_sweep.report.throughput import throughput_lines, throughputs
 
@@ -51,7 +51,7 @@ def _as_text(state: ledger.Ledger, found: Mapping[int, states.Place], sweep: pat
     todo = [f"{lost} trials were lost with their jobs. Type: {reasons.command('resume', here)}"] if lost else []
     running = states.standing(found, states.Standing.RUNNING)
     told = throughput_lines(throughputs(sweep, state, running), running)
-    return "\n".join([*status_lines(state), *told, *reasons.explained(places, here), *todo])
+    return "\n".join([*status_lines(state), *unfit_lines(sweep, state), *told, *reasons.explained(places, here), *todo])
 
 
 def _as_json(state: ledger.Ledger, found: Mapping[int, states.Place], sweep: paths.Sweep) -> str:

@@ -20,7 +20,7 @@ from hpc_sweep.analysis.scoring import scoring
 from hpc_sweep.analysis.standing import standing
 from hpc_sweep.analysis.table import Evidence
 from hpc_sweep.cluster import local, owed, states
-from hpc_sweep.identity import VOLATILE, resolved, trial_id
+from hpc_sweep.identity import VOLATILE, resolved, restored, trial_id
 from hpc_sweep.plan import append_part, differences, partition, read_plan
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def identity(configuration: Mapping[str, Any], parameters: Mapping[str, Any]) ->
     own = configuration.get("identity") if isinstance(configuration.get("task"), str) else None
     rules = own if isinstance(own, dict) else parameters.get("identity") or {}
     volatile = (*VOLATILE, *(rules.get("volatile") or ()))
-    return trial_id(resolved(OmegaConf.create(dict(configuration)), volatile), rules.get("exclude") or ())
+    return trial_id(resolved(OmegaConf.create(restored(dict(configuration))), volatile), rules.get("exclude") or ())
 
 
 def _append(sweep: paths.Sweep, state: Ledger, origins: Sequence[Trial], parameters: Mapping[str, Any]) -> Part | None:

@@ -24,7 +24,7 @@ from hpc_sweep import ledger, records, tasks
 from hpc_sweep.compose.repeated import on_replicate
 from hpc_sweep.compose.trials import task_of
 from hpc_sweep.errors import CorruptRecordError, UserError
-from hpc_sweep.identity import plain, resolved, trial_id
+from hpc_sweep.identity import plain, resolved, restored, trial_id
 from hpc_sweep.runtime.alone import one_by_one
 from hpc_sweep.training.listener import Ending
 from hpc_sweep.trial import Outcome, Result
@@ -198,7 +198,7 @@ def _require_data(cfg: DictConfig, data: str, when: str) -> None:
 
 def configuration(part: Part, trial: Trial) -> DictConfig:
     """Return the resolved, read-only task configuration of one of our own trials."""
-    cfg = OmegaConf.create(part.configuration(trial))
+    cfg: DictConfig = OmegaConf.create(restored(part.configuration(trial)))
     OmegaConf.resolve(cfg)
     OmegaConf.set_readonly(cfg, value=True)
     return cfg

@@ -24,7 +24,7 @@ from hpc_sweep.report.console import Console
 from hpc_sweep.runtime.worker import recorded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from omegaconf import DictConfig
 
@@ -71,6 +71,8 @@ def train(cfg: DictConfig) -> float | None:
     fields = {**recorded(result), "seconds": round(time.monotonic() - begun, 3), "threads": threads(), "error": None}
     folder = Path(HydraConfig.get().runtime.output_dir)
     records.replace(folder / RESULT, records.canonical(fields) + "\n")
+    if result.note:
+        _say(f"{_named(HydraConfig.get().overrides.task)} {result.outcome}: {result.note}")
     return result.metrics.get(objective.metric)
 
 
@@ -90,6 +92,11 @@ def _several(told: str) -> str:
     )
 
 
-def _say(text: str, status: int) -> int:
+def _named(overrides: Sequence[str]) -> str:
+    """Return what a person calls the trial: what was typed."""
+    return f"The trial of {' '.join(overrides)}" if overrides else "The trial"
+
+
+def _say(text: str, status: int = 0) -> int:
     print(text, file=sys.stderr)  # noqa: T201 because the person at the terminal must read it
     return status

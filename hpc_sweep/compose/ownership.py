@@ -15,7 +15,7 @@ from hpc_sweep.cluster.reasons import command
 from hpc_sweep.compose.provenance import versions
 from hpc_sweep.compose.snapshot import changed_files, describe
 from hpc_sweep.errors import ForeignSweepError, UserError
-from hpc_sweep.identity import resolved, without
+from hpc_sweep.identity import resolved, restored, without
 from hpc_sweep.plan import read_plan
 from hpc_sweep.records import canonical, digest, sync_folder
 
@@ -167,7 +167,7 @@ def _base_keys(sweep: paths.Sweep, found: ledger.Identity, settings: Settings, b
     if not plan.trials:
         return ["the base configuration"]
     first = plan.trials[0]
-    planned = resolved(OmegaConf.create(plan.part_of(first).configuration(first)), settings.volatile)
+    planned = resolved(OmegaConf.create(restored(plan.part_of(first).configuration(first))), settings.volatile)
     there = base_of(planned, {*first.params, settings.objective.replicate or ""}, settings.exclude)
     return _keys(there, base) or ["the set of swept keys"]
 

@@ -12,6 +12,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, JobRuntime, JobStatus
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
+from hpc_sweep.identity import restored
+
 if TYPE_CHECKING:
     from hpc_sweep.compose.trials import Composed
     from hpc_sweep.ledger import Row
@@ -39,13 +41,8 @@ def job_return(job: Composed, row: Row) -> JobReturn:
     result.task_name = JobRuntime.instance().get("name")
     result.working_dir, result.hydra_cfg = _places(config)
     result.status = JobStatus.COMPLETED if row.result is not None else JobStatus.FAILED
-    result.return_value = _value(row.result["value"]) if row.result is not None else None
+    result.return_value = restored(row.result["value"]) if row.result is not None else None
     return result
-
-
-def _value(recorded: Any) -> Any:  # noqa: ANN401 because a task function returns what it likes
-    """Return a recorded value as the task function returned it: a number that is not finite has no JSON of its own."""
-    return float(recorded["float"]) if isinstance(recorded, dict) and recorded.keys() == {"float"} else recorded
 
 
 def failed(result: JobReturn) -> bool:

@@ -37,6 +37,7 @@ class Settings:
         UserError for what cannot be meant, a stack of foreign or isolated trials among it, before anything is written.
         """
         _refuse_stacks(cfg, checked(launcher.get("stack_size", AUTO)), isolate=bool(launcher.get("isolate", False)))
+        _refuse_retries(launcher.get("retries", 0))
         identity = _node(cfg, launcher, "identity")
         existing = launcher.get("existing", "extend")
         if existing not in EXISTING:
@@ -65,6 +66,14 @@ def _refuse_stacks(cfg: DictConfig, size: int | str, *, isolate: bool) -> None:
         raise UserError(
             f"hydra.launcher.stack_size={size} asks for stacks, and an app's own task function trains one trial.",
             next_step="Leave it out: the trials of a shard share one warm process all the same.",
+        )
+
+
+def _refuse_retries(retries: int) -> None:
+    if retries < 0:
+        raise UserError(
+            f"hydra.launcher.retries={retries} is no number of times.",
+            next_step="Type hydra.launcher.retries=0 to try no trial again, or 2 as by default.",
         )
 
 

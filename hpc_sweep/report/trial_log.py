@@ -46,8 +46,8 @@ def trial_log(sweep: paths.Sweep, trial: Trial) -> str:
 
 def _cut(text: str, number: int) -> list[str]:
     heads = list(_HEAD.finditer(text))
-    ends = [head.start() for head in heads[1:]] + [len(text)]
-    return [text[head.start() : end] for head, end in zip(heads, ends, strict=True) if int(head[1]) == number]
+    bounds = [*(head.start() for head in heads), len(text)]  # of a log that nobody headed: its end
+    return [text[head.start() : end] for head, end in zip(heads, bounds[1:], strict=True) if int(head[1]) == number]
 
 
 def _text(path: Path) -> str:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from hpc_sweep.identity import restored
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -76,22 +78,21 @@ def provenance(ledger: Ledger, decision: Decision, trial: Trial) -> list[str]:
 def optimized_yaml(content: Mapping[str, Any], comments: list[str]) -> str:
     """Return the file's text; what Hydra and OmegaConf read back is equal to `content`, types included."""
     head = ["# @package _global_", *(f"# {_one_line(comment)}" for comment in comments)]
+    written = _as_written(restored(content))
     body = yaml.dump(
-        _as_written(content), Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=False, width=2**20
+        written, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=False, width=2**20
     )
     return "\n".join(head) + "\n" + body
 
 
 def _as_written(value: Any) -> Any:  # noqa: ANN401 because a configuration is any JSON
-    """Return what OmegaConf reads as the value that JSON could only name: a member of an Enum, an infinite number."""
+    """Return what OmegaConf reads as the member of an Enum that JSON could only name."""
     if isinstance(value, list):
         return [_as_written(item) for item in value]
     if not isinstance(value, dict):
         return value
     if value.keys() == {"enum"}:
         return value["enum"].rpartition(".")[2]
-    if value.keys() == {"float"}:
-        return float(value["float"])
     return {key: _as_written(item) for key, item in value.items()}
 
 

@@ -51,18 +51,19 @@ class Failure:
 
 def of_exception(error: BaseException) -> Failure:
     """Judge what a trial raised."""
-    text = "".join(traceback.format_exception_only(error)).strip()
+    is_ours = isinstance(error, SweepError)
+    text = str(error) if is_ours else "".join(traceback.format_exception_only(error)).strip()
     if isinstance(error, SystemExit):
         return Failure("exit", f"the task ended its process with status {error.code}", retryable=False)
-    cause = (error.__cause__ or error) if isinstance(error, SweepError) else error
+    cause = (error.__cause__ or error) if is_ours else error
     if isinstance(cause, OSError):
         return Failure("no space" if cause.errno in _FULL else "io", text, retryable=True)
     if reason := gpu_error(cause):
         return Failure(reason, text, retryable=True)
     if isinstance(cause, MemoryError):
         return Failure("memory", text, retryable=True)
-    if isinstance(error, SweepError):
-        return Failure("refused", str(error), retryable=not isinstance(error, UserError))
+    if is_ours:
+        return Failure("refused", text, retryable=not isinstance(error, UserError))
     return Failure("exception", text, retryable=False)
 
 

@@ -52,7 +52,7 @@ class History:
 
     ``outcomes`` are trials that ended for good; ``refused`` those whose last failure no retry can mend; ``unpublished``
     the lines of both that their log does not have yet; ``tries`` and ``interruptions`` count by trial, ``deaths`` by
-    stack.
+    stack. ``unfit`` says whether an attempt ended because it could not import what its next worker needed.
     """
 
     outcomes: frozenset[str]
@@ -61,6 +61,7 @@ class History:
     interruptions: Mapping[str, int]
     refused: frozenset[str]
     deaths: Deaths = field(default_factory=Deaths)
+    unfit: bool = False
 
 
 def read_past(attempts: Iterable[paths.Attempt]) -> list[Past]:
@@ -94,7 +95,8 @@ def recall(state: ShardState, pasts: Sequence[Past]) -> History:
     outcomes = frozenset(state.results.keys() | newly.keys())
     refused = {trial: line for trial, line in last.items() if trial not in outcomes and _is_final(line)}
     silent = [line for trial, line in refused.items() if state.failures.get(trial) != line]
-    return History(outcomes, (*newly.values(), *silent), tries, interruptions, frozenset(refused), deaths)
+    unfit = any(line["event"] == "unfit" for past in pasts for line in past.progress)
+    return History(outcomes, (*newly.values(), *silent), tries, interruptions, frozenset(refused), deaths, unfit)
 
 
 def _count_deaths(deaths: Deaths, past: Past, *, got_on: bool) -> tuple[str, ...]:

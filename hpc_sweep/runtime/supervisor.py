@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import signal
+import sys
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -146,7 +147,7 @@ class _Supervisor:
     """One attempt of a shard, from its claim to its exit status."""
 
     def __init__(  # noqa: PLR0913, PLR0917 because an attempt has all of these
-        self, shard: Shard, load: Load, attempt: paths.Attempt, book: Book, signals: Signals, warm: Warm = nothing
+        self, shard: Shard, load: Load, attempt: paths.Attempt, book: Book, signals: Signals, warm: Warm
     ) -> None:
         self._shard, self._load, self._book, self._signals = shard, load, book, signals
         self._warmth = Warmth(warm, shard.threads)
@@ -159,7 +160,10 @@ class _Supervisor:
 
     def run(self) -> int:
         """Train what is owed and return the exit status."""
-        owed = self._owed(self._book.history(again=self._shard.again))
+        history = self._book.history(again=self._shard.again)
+        if history.unfit:
+            self._warmth.forgo()
+        owed = self._owed(history)
         while owed and self._may_fork():
             self._make_smaller()
             owed = self._attend(owed)
@@ -187,14 +191,30 @@ class _Supervisor:
 
     def _may_fork(self) -> bool:
         """Get ready for another worker; False when that makes no sense: asked to stop, or something is broken here."""
-        if self._signals.flag.signal or self._gpu_errors >= BROKEN:
+        if self._signals.flag.signal:
             return False
+        if self._gpu_errors >= BROKEN:
+            self._tell_why(f"the GPU of this node failed {BROKEN} times in a row")
+            return False
+        self._throughput.worker_awaited()
         try:
             self._warmth.bring()
         except Exception as error:  # noqa: BLE001 because whatever it is, it is no fault of a trial
-            self._book.note("unfit", text=f"{type(error).__name__}: {error}")
+            text = f"{type(error).__name__}: {error}"
+            self._book.note("unfit", text=text)
+            self._tell_why(f"what the next worker needs cannot be imported any more on this node: {text}")
             return False
         return not self._signals.flag.signal  # which may have come meanwhile
+
+    def _tell_why(self, reason: str) -> None:
+        """Say in the job's log why the attempt ends before its trials do."""
+        print(  # noqa: T201 because this is the job's log
+            f"This attempt ends, because {reason}",
+            f"No trial is charged. Another attempt goes on: hpc-sweep resume {self._shard.sweep.root}",
+            sep="\n",
+            file=sys.stderr,
+            flush=True,
+        )
 
     def _make_smaller(self) -> None:
         """Publish smaller choices for stacks that have died too often."""

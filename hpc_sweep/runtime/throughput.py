@@ -13,16 +13,19 @@ _WORK = ("start", "stack")
 
 
 class Throughput:
-    """Epochs of trials, seconds until workers began to train, and seconds from there to their ends."""
+    """Epochs of trials, seconds from when a worker was needed until it began to train, and from there to its end."""
 
     def __init__(self) -> None:
         self._epochs, self._workers = 0, 0
         self._starting, self._training = 0.0, 0.0
         self._begun, self._working = 0.0, False
 
-    def worker_begins(self) -> None:
-        """Count from now on."""
+    def worker_awaited(self) -> None:
+        """Count from now on, as starting: what is imported for the next worker, then the worker's own start."""
         self._begun, self._working = time.monotonic(), False
+
+    def worker_begins(self) -> None:
+        """Count one more worker."""
         self._workers += 1
 
     def take(self, message: Mapping[str, Any]) -> None:

@@ -39,6 +39,10 @@ class Warmth:
         """Take in one message of a worker."""
         self._known_to_work |= message["event"] == "progress"
 
+    def forgo(self) -> None:
+        """Import nothing here: it has failed in an earlier attempt, and workers that import by themselves get on."""
+        self._done = True
+
     def bring(self) -> None:
         """Import what the next worker needs, unless that is done or not known to work.
 

@@ -164,8 +164,11 @@ class _Desk:
 
     def _ended(self, ending: Ending) -> None:
         self._together = [index for index in self._together if index != ending.index]
-        if ending.error is not None:
+        note = "" if ending.result is None else ending.result.note
+        if ending.error is not None or note:
             self._head(ending.index)
+        if note:
+            print(note, file=sys.stderr, flush=True)  # noqa: T201 because this is the trial's log
         fields = {
             **_fields(ending),
             "seconds": round(ending.seconds, 3),

@@ -59,9 +59,12 @@ class Choice:
         )
         return first, second
 
-    def how(self) -> dict[str, Any]:
-        """Return what of it belongs into every result."""
-        return {"engine": self.engine, "size": self.size, "ratio": self.ratio, "why": self.why}
+    def how(self, engine: str, size: int) -> dict[str, Any]:
+        """Return what belongs into the result of a trial that was trained by an engine, so many at once, and why so."""
+        if engine == self.engine:
+            return {"engine": engine, "size": size, "ratio": self.ratio, "why": self.why}
+        why = f"it was alone here; chosen for {self.size} at once was {self.engine}: {self.why}"
+        return {"engine": engine, "size": size, "ratio": None, "why": why.rstrip(": ")}
 
 
 def alone(members: Sequence[str], why: str) -> Choice:

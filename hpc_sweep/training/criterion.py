@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from hpc_sweep.training.member import Member
     from hpc_sweep.training.task import Data, Task
 
+_GRADED = "Let the task's loss return a tensor that it computed from the outputs, without .item() or .detach()"
+
 
 class Criterion:
     """Computes the loss of ``K`` members; where ``together``, those that agree in what the loss reads at once.
@@ -35,7 +37,7 @@ class Criterion:
     def one(self, member: int, out: Tensor, batch: Batch) -> Tensor:
         """Return the scalar loss of one member for its outputs (B, ...) of its own batch."""
         y, other, kept = (None if part is None else part[0] for part in (batch.y, batch.other, batch.kept))
-        return self._mixed(self._members[member], out, y, other, kept)
+        return self._followed(self._members[member], self._mixed(self._members[member], out, y, other, kept))
 
     def all(self, out: Tensor, batch: Batch) -> Tensor:
         """Return the losses (K,) for outputs (K, B, ...)."""
@@ -62,7 +64,7 @@ class Criterion:
             parts, dims = [part if part is None else part[own] for part in (batch.y, batch.other, batch.kept)], 0
         in_dims = (0, *(None if part is None else dims for part in parts))
         mixed: Callable[..., Tensor] = vmap(lambda o, *rest: self._mixed(self._members[members[0]], o, *rest), in_dims)
-        return mixed(rows, *parts)
+        return self._followed(self._members[members[0]], mixed(rows, *parts))
 
     def _mixed(
         self, member: Member, out: Tensor, y: Tensor | None, other: Tensor | None, kept: Tensor | None
@@ -73,11 +75,23 @@ class Criterion:
             return loss
         return kept * loss + (1 - kept) * self._task.loss(out, other, member.loss, self._data)
 
-    def _checked(self, member: Member, loss: Tensor) -> Tensor:
+    def _checked(self, member: Member, loss: object) -> Tensor:
+        if not isinstance(loss, torch.Tensor):
+            raise _refusal(member, f"is {loss!r:.40} and no tensor", _GRADED)
         if loss.ndim:
-            raise UserError(
-                f"The loss of a batch has the shape {tuple(loss.shape)}, and training needs one number.",
-                where=f"Trial {member.digest[:12]}, seed={member.cfg.seed}",
-                next_step="Let the task's loss end in .mean()",
-            )
+            raise _refusal(member, f"has the shape {tuple(loss.shape)}", "Let the task's loss end in .mean()")
         return loss
+
+    def _followed(self, member: Member, loss: Tensor) -> Tensor:
+        """Return what was computed outside of `vmap`, where torch tells whether it can be followed to the weights."""
+        if not loss.requires_grad:
+            raise _refusal(member, "does not depend on the weights", _GRADED)
+        return loss
+
+
+def _refusal(member: Member, what: str, next_step: str) -> UserError:
+    return UserError(
+        f"The loss of a batch {what}, and training needs one number.",
+        where=f"Trial {member.digest[:12]}, seed={member.cfg.seed}",
+        next_step=next_step,
+    )

@@ -22,11 +22,15 @@ if TYPE_CHECKING:
 
 
 class Lane:
-    """A member from its first epoch, or the one after its newest checkpoint, to its result."""
+    """A member from its first epoch, or the one after its newest checkpoint, to its result.
+
+    ``company`` is the largest stack that it trained an epoch in here: the engine, and how many trials; else None.
+    """
 
     def __init__(self, task: Task, member: Member, data: Data, device: torch.device) -> None:
         self.member, self._task, self._data, self._device = member, task, data, device
         self.seconds, self.slowest_epoch = 0.0, 0.0
+        self.company: tuple[str, int] | None = None
         self._note = ""
         folder = member.context.checkpoint_dir
         self._checkpoints = (

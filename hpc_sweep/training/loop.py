@@ -13,6 +13,7 @@ from hpc_sweep.training.listener import Ending, Listener
 from hpc_sweep.training.member import Member
 from hpc_sweep.training.partition import partition, signature
 from hpc_sweep.training.race import choose
+from hpc_sweep.training.shortage import judged, judged_of_data
 from hpc_sweep.training.size import AUTO, checked
 from hpc_sweep.training.stack import Stack
 from hpc_sweep.training.state import State
@@ -133,7 +134,7 @@ class _Trainer:
                 signatures.append(signature(State.fresh(self._task, member.cfg, self._device).model))
                 sound.append(member)
             except Exception as error:  # noqa: BLE001 because a failing trial ends only itself
-                self._listener.ended(Ending(member.index, None, error, 0.0))
+                self._listener.ended(Ending(member.index, None, judged(member, error), 0.0))
         return [*bound.values(), *partition(self._task, sound, signatures)]
 
     def _data(self, group: Sequence[Member]) -> Data | None:
@@ -142,7 +143,7 @@ class _Trainer:
             return self._task.data(group[0].cfg, self._device)
         except Exception as error:  # noqa: BLE001 because a failing group ends only itself
             for member in group:
-                self._listener.ended(Ending(member.index, None, error, 0.0))
+                self._listener.ended(Ending(member.index, None, judged_of_data(member, error), 0.0))
             return None
 
     def _choice(self, group: Sequence[Member], data: Data) -> Choice:

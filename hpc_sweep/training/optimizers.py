@@ -21,6 +21,7 @@ from torch import nn, optim
 from torch.optim import lr_scheduler
 
 from hpc_sweep.errors import UserError
+from hpc_sweep.training.bounds import CLIP_NORM, L2, LEARNING_RATE
 from hpc_sweep.training.task import Recipe
 
 if TYPE_CHECKING:
@@ -120,21 +121,6 @@ def _check(cfg: DictConfig) -> None:
     if cfg.l2_as not in (PENALTY, WEIGHT_DECAY):
         options = f"optimizer.l2_as={PENALTY} or optimizer.l2_as={WEIGHT_DECAY}"
         raise UserError(f"L2 cannot act as '{cfg.l2_as}'.", where="Key: optimizer.l2_as", next_step=f"Type {options}.")
-    if not 0 < cfg.lr < math.inf:
-        raise UserError(
-            f"A learning rate is a positive number, and {cfg.lr} is not.",
-            where="Key: optimizer.lr",
-            next_step="Type for example optimizer.lr=0.001",
-        )
-    if not 0 <= cfg.l2 < math.inf:
-        raise UserError(
-            f"L2 is zero or a positive number, and {cfg.l2} is not.",
-            where="Key: optimizer.l2",
-            next_step="Type for example optimizer.l2=0.0001",
-        )
-    if not _clip_norm(cfg) > 0:
-        raise UserError(
-            f"A gradient cannot be clipped to the length {cfg.clip_norm}.",
-            where="Key: optimizer.clip_norm",
-            next_step="Type for example optimizer.clip_norm=1.0, or optimizer.clip_norm=null for none",
-        )
+    LEARNING_RATE.require("optimizer.lr", cfg.lr)
+    L2.require("optimizer.l2", cfg.l2)
+    CLIP_NORM.require("optimizer.clip_norm", cfg.clip_norm)

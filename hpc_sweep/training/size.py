@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from hpc_sweep.errors import UserError
 
 AUTO = "auto"
@@ -12,7 +14,7 @@ def checked(size: object) -> int | str:
     if size == AUTO or (isinstance(size, int) and not isinstance(size, bool) and size >= 1):
         return size
     raise UserError(
-        f"A stack cannot have the size {size}.",
+        f"A stack cannot have the size {json.dumps(size, default=str)}.",
         where="Key: hydra.launcher.stack_size",
         next_step="Type hydra.launcher.stack_size=auto, 1, or the largest number of trials of a stack",
     )

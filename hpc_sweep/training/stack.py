@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from hpc_sweep.errors import SweepError
 from hpc_sweep.training import epoch
 from hpc_sweep.training.engines.available import ENGINES
 from hpc_sweep.training.engines.base import Crew
 from hpc_sweep.training.engines.names import PACKED, SEQUENTIAL
-from hpc_sweep.training.gpu_errors import BROKEN, OUT_OF_MEMORY, gpu_error
+from hpc_sweep.training.gpu_errors import BROKEN, gpu_error
 from hpc_sweep.training.lane import Lane
 from hpc_sweep.training.listener import Ending
+from hpc_sweep.training.shortage import judged, out_of_memory, sentence
 from hpc_sweep.trial import Outcome, StoppedError
 
 if TYPE_CHECKING:
@@ -61,6 +61,12 @@ class Stack:
     @property
     def _alive(self) -> list[Lane]:
         return [lane for lane in self._lanes if lane is not None]
+
+    @property
+    def _company(self) -> tuple[str, int]:
+        """The engine of those that were laid, and how many they were."""
+        laid = len(self._lanes)
+        return self._choice.engine if laid > 1 else _for_one(self._choice.engine), laid
 
     def _fill(self) -> bool:
         """Let waiting trials in and lay the stack anew where that pays; return whether anything is left to train."""
@@ -108,11 +114,11 @@ class Stack:
         """
         if lanes and gpu_error(error) == BROKEN:
             raise error
-        if lanes and _out_of_memory(error):
+        if lanes and out_of_memory(error):
             self._queue.extendleft([member, *reversed(lanes)])
             self._shrink(len(lanes) + 1, error)
             return []
-        self._listener.ended(Ending(member.index, None, _judged(member, error), 0.0))
+        self._listener.ended(Ending(member.index, None, judged(member, error), 0.0))
         return lanes
 
     def _lay(self, lanes: list[Lane]) -> None:
@@ -132,8 +138,7 @@ class Stack:
         """Return the engine of those that were laid, and what it trains."""
         members, states = [lane.member for lane in self._alive], [lane.state for lane in self._alive]
         crew = Crew(self._task, members, states, self._data, self._device)
-        name = self._choice.engine if len(members) > 1 else _for_one(self._choice.engine)
-        return crew, ENGINES[name](crew)
+        return crew, ENGINES[self._company[0]](crew)
 
     def _settle(self, measured: list[Measured], seconds: float) -> None:
         """Take in an epoch of every member that still trains; the rows of those that ended stay for a while."""
@@ -142,6 +147,7 @@ class Stack:
             if lane is None:
                 continue
             lane.seconds, lane.slowest_epoch = lane.seconds + share, max(lane.slowest_epoch, seconds)
+            lane.company = max(lane.company or self._company, self._company, key=lambda company: company[1])
             outcome = lane.finish_epoch(measured[k], keep=len(self._lanes) > 1)
             if outcome is not None:
                 ends.append((lane, outcome))
@@ -176,7 +182,8 @@ class Stack:
 
     def _end(self, lane: Lane, outcome: Outcome) -> None:
         self._forget(lane)
-        self._listener.ended(Ending(lane.member.index, lane.result(outcome, self._choice.how()), None, lane.seconds))
+        how = self._choice.how(*(lane.company or (self._choice.engine, self._choice.size)))
+        self._listener.ended(Ending(lane.member.index, lane.result(outcome, how), None, lane.seconds))
 
     def _leave(self, lane: Lane, error: BaseException) -> None:
         self._forget(lane)
@@ -189,7 +196,7 @@ class Stack:
         """Go on from the last epoch with fewer at once; what one trial alone raises has ended it."""
         alive, self._made = self._alive, None
         if len(alive) == 1:
-            self._leave(alive[0], _judged(alive[0].member, error))
+            self._leave(alive[0], judged(alive[0].member, error))
             self._lanes = []
             return
         if gpu_error(error) == BROKEN:
@@ -203,8 +210,8 @@ class Stack:
     def _shrink(self, together: int, error: BaseException) -> None:
         """Publish that fewer will train at once than those that an error met together."""
         error.__traceback__ = None  # its frames hold the memory that is needed
-        size = together // 2 if _out_of_memory(error) else 1
-        self._choice = self._choice.smaller(size, f"{together} at once failed: {_sentence(error)}")
+        size = together // 2 if out_of_memory(error) else 1
+        self._choice = self._choice.smaller(size, f"{together} at once failed: {sentence(error)}")
         self._listener.chosen(self._choice.record())
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
@@ -228,29 +235,3 @@ def _asked_to_stop_after(finished: Lane) -> bool:
 def _for_one(engine: str) -> str:
     """Return the engine that trains what is left when it is one trial."""
     return engine if engine == PACKED else SEQUENTIAL
-
-
-def _out_of_memory(error: BaseException) -> bool:
-    if isinstance(error, MemoryError) or gpu_error(error) == OUT_OF_MEMORY:
-        return True
-    return "can't allocate memory" in str(error) or "not enough memory" in str(error)
-
-
-def _judged(member: Member, error: BaseException) -> BaseException:
-    """Return what a trial that was alone ends with."""
-    return _does_not_fit(member, error) if _out_of_memory(error) else error
-
-
-def _does_not_fit(member: Member, error: BaseException) -> SweepError:
-    smaller = max(1, member.cfg.batch_size // 2)
-    refusal = SweepError(
-        f"One trial alone does not fit into memory: {_sentence(error)}",
-        where=f"Trial {member.digest[:12]}, batch_size={member.cfg.batch_size}",
-        next_step=f"Type batch_size={smaller}, or ask for more memory: hydra.launcher.mem_gb",
-    )
-    refusal.__cause__ = error.with_traceback(None)
-    return refusal
-
-
-def _sentence(error: BaseException) -> str:
-    return f"{type(error).__name__}: {str(error).strip()}".splitlines()[0]

@@ -40,7 +40,7 @@ class ShardedConf:
     shards: int | None = None
     trials_per_shard: int | None = None
     cpus_per_task: int = 1
-    stack_size: int | str = "auto"
+    stack_size: Any = "auto"  # an int, or a str: of a wrong type Hydra would say what no person can read
     isolate: bool = False
     max_trials: int = 100_000
     retries: int = 2

@@ -101,3 +101,19 @@ def test_status_tells_the_throughput_of_a_shard(app, tmp_path):
     assert (ended["trials"], ended["training_seconds"]) == (2, recorded["training_seconds"])
     assert ended["seconds"] == pytest.approx(recorded["starting_seconds"] + recorded["training_seconds"])
     assert "Shard 1" not in app.verb("status", root).stdout
+
+
+def test_an_app_can_end_with_a_status_that_says_that_trials_failed(app, tmp_path):
+    """As the guide shows it; without it the status is Hydra's, and that of `hpc-sweep status` tells."""
+    script = app.folder / "app.py"
+    launcher = LOCAL[:-1]
+    silent = app.sweep(tmp_path / "one", *launcher, "x=1,2", "how=fail")
+    script.write_text(
+        "from hpc_sweep.compose.exits import trials_failed\n"
+        + script.read_text().replace("    main()\n", "    main()\n    sys.exit(trials_failed())\n")
+    )
+    told = app.sweep(tmp_path / "another", *launcher, "x=1,2", "how=fail")
+    calm = app.sweep(tmp_path / "calm", *launcher, "x=1,2")
+
+    assert (silent.returncode, told.returncode, calm.returncode) == (0, 1, 0), told.stderr
+    assert app.verb("status", tmp_path / "one").returncode == 1

@@ -26,6 +26,7 @@ from hpc_sweep.runtime.claim import claim
 from hpc_sweep.runtime.failures import RETRIES, Failure, of_death
 from hpc_sweep.runtime.stop import Signals
 from hpc_sweep.runtime.supervisor import Shard, _Supervisor
+from hpc_sweep.runtime.warmth import nothing
 from hpc_sweep.trial import Trial
 from tests.property.conftest import MEMORY
 
@@ -49,7 +50,7 @@ class Life:
         self.shard = Shard(sweep, SWEEP, 1, read_plan(sweep.plan, sweep=SWEEP).shard(1))
         self.attempt = claim(sweep, 1)
         self.book = Book(sweep, SWEEP, 1, self.attempt)
-        self.supervisor = _Supervisor(self.shard, None, self.attempt, self.book, signals)
+        self.supervisor = _Supervisor(self.shard, None, self.attempt, self.book, signals, nothing)
         self.history = self.book.history()
         self.owed = self.supervisor._owed(self.history)
         self.current, self.state, self.over = None, (0, ""), False

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from hpc_sweep.identity import plain, raw, resolved, trial_id, without
+from hpc_sweep.identity import plain, raw, resolved, restored, trial_id, without
+from hpc_sweep.records import canonical
 
 
 @pytest.fixture(autouse=True)
@@ -78,3 +79,21 @@ def test_values_without_a_json_form_keep_their_type():
     assert plain(float("inf")) == {"float": "inf"}
     assert plain(b"\x01") == {"bytes": "01"}
     assert plain({1: "a"}) != plain({"1": "a"})
+
+
+NUMBERS = st.floats() | st.integers() | st.sampled_from([float("inf"), float("-inf"), float("nan")])
+
+
+@given(
+    st.recursive(
+        NUMBERS | st.text() | st.none() | st.booleans(),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+        max_leaves=8,
+    )
+)
+def test_numbers_that_are_not_finite_come_back_from_json(value):
+    """Alone, in lists and in mappings: NaN and both infinities are numbers again, and all else is what it was."""
+    there = plain(value)
+
+    assert canonical(there)
+    assert repr(restored(there)) == repr(value)

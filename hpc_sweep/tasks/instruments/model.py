@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from hpc_sweep.errors import UserError
+from hpc_sweep.training.bounds import DROPOUT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,12 +39,7 @@ def build(cfg: DictConfig, size: int, classes: int) -> Cnn:
     Its weights lie channels last, in which a CPU convolves in two thirds of the time. Raises UserError for a dropout
     that is no probability below one, and for pictures that the blocks would halve to nothing.
     """
-    if not 0 <= cfg.dropout < 1:
-        raise UserError(
-            f"Dropout is a probability from 0 to below 1, and {cfg.dropout} is not.",
-            where="Key: model.dropout",
-            next_step="Type for example model.dropout=0.5",
-        )
+    DROPOUT.require("model.dropout", cfg.dropout)
     smallest = 2 ** len(cfg.channels)
     if size < smallest:
         raise UserError(

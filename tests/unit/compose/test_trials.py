@@ -1,14 +1,17 @@
 """From Hydra's jobs to trials."""
 
+import math
+
 import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from hpc_sweep.compose import here  # noqa: F401 because it registers the resolver of the shipped conf/
+from hpc_sweep.compose import form, here  # noqa: F401 because it registers the resolver of the shipped conf/
 from hpc_sweep.compose.settings import Settings
 from hpc_sweep.compose.trials import fixed_keys, identify, task_of, with_changes
 from hpc_sweep.errors import UserError
-from hpc_sweep.plan import apply
+from hpc_sweep.identity import resolved, trial_id
+from hpc_sweep.plan import append_part, apply, read_plan
 from tests.conftest import ROOT
 
 
@@ -95,9 +98,29 @@ def test_the_size_of_a_stack_is_checked_when_settings_are_read():
     Settings.read(ours, {"stack_size": 8})
     with pytest.raises(UserError, match="an app's own task function trains one trial"):
         Settings.read(theirs, {"stack_size": 8})
-    for size in (0, -1, "many", 1.5, True, None):
-        with pytest.raises(UserError, match="stack_size=auto"):
+    wrong = {0: "0", -1: "-1", "many": '"many"', 1.5: "1.5", "4": '"4"', math.inf: "Infinity"}
+    for size, said in [*wrong.items(), (True, "true"), (None, "null"), ([2], "[2]")]:
+        with pytest.raises(UserError, match="stack_size=auto") as refusal:
             Settings.read(ours, {"stack_size": size})
+        assert said in refusal.value.what
+
+
+def test_retries_are_a_number_of_times():
+    """Zero tries no trial again; less cannot be meant."""
+    ours = task_of(composed())
+
+    Settings.read(ours, {"retries": 0})
+    with pytest.raises(UserError, match=r"hydra\.launcher\.retries=0"):
+        Settings.read(ours, {"retries": -1})
+
+
+@pytest.mark.parametrize("typed", ["1.5", "true", "null", "'4'", "[2]"])
+def test_hydra_leaves_the_size_of_a_stack_to_us(typed):
+    """Of a type that it cannot have, too: what is told then says what may be typed."""
+    config = composed("hydra/launcher=sharded_local", f"hydra.launcher.stack_size={typed}")
+
+    with pytest.raises(UserError, match="stack_size=auto"):
+        Settings.read(task_of(config), OmegaConf.to_container(config.hydra.launcher))
 
 
 def test_isolated_trials_in_stacks_cannot_be_meant():
@@ -109,3 +132,20 @@ def test_isolated_trials_in_stacks_cannot_be_meant():
     Settings.read(ours, {"stack_size": 18, "isolate": False})
     with pytest.raises(UserError, match="isolate=true gives each trial its own process, and stack_size=18 asks"):
         Settings.read(ours, {"stack_size": 18, "isolate": True})
+
+
+@pytest.mark.parametrize("values", [("inf", "1.0"), ("1.0", "inf"), ("inf", "-inf"), ("inf", "nan")])
+def test_a_number_that_is_not_finite_reaches_its_trial_as_a_number(tmp_path, values):
+    """In the plan's base and in its changes, also through an interpolation and in a list, though JSON has no form."""
+    extra = ("+again=${optimizer.clip_norm}", "+several=[1.0,inf,{low:-inf}]")
+    jobs = [trial(f"optimizer.clip_norm={value}", *extra) for value in values]
+    base = dict(jobs[0].raw)
+    append_part(tmp_path, with_changes(jobs, base), [2], sweep="s", base=base, form=form.REBUILT)
+
+    (part,) = read_plan(tmp_path, sweep="s").parts
+    rebuilt = [form.configuration(part, one) for one in part.trials]
+
+    assert [repr(cfg.optimizer.clip_norm) for cfg in rebuilt] == list(values)
+    assert [repr(cfg.again) for cfg in rebuilt] == list(values)
+    assert rebuilt[0].several == [1.0, float("inf"), {"low": float("-inf")}]
+    assert [trial_id(resolved(cfg), cfg.identity.exclude) for cfg in rebuilt] == [job.trial.id for job in jobs]

@@ -75,3 +75,13 @@ def test_gpu_errors_need_a_fresh_process():
     judged = {of_exception(RuntimeError(text)).reason for text in ("CUDA error: x", "CUDA out of memory.")}
 
     assert judged == NEEDS_FRESH_PROCESS
+
+
+def test_our_own_sentences_are_told_as_they_are():
+    """Also where memory is the reason: a person reads no name of a class."""
+    error = SweepError("The data do not fit into memory: MemoryError: x", next_step="Give it smaller data")
+    error.__cause__ = MemoryError("x")
+
+    judged = of_exception(error)
+
+    assert (judged.reason, judged.text) == ("memory", str(error))

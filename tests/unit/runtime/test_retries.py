@@ -127,7 +127,7 @@ def test_after_a_gpu_error_the_next_trial_has_a_fresh_process(house):
     assert house.lines("id2")[0]["error"]["reason"] == "cuda"
 
 
-def test_two_gpu_errors_in_a_row_make_the_attempt_leave_the_node(house):
+def test_two_gpu_errors_in_a_row_make_the_attempt_leave_the_node(house, capfd):
     """The trials that are left are not burnt on a broken machine; the next attempt has them all."""
 
     def broken(trial, context):
@@ -136,6 +136,7 @@ def test_two_gpu_errors_in_a_row_make_the_attempt_leave_the_node(house):
         raise AcceleratorError("CUDA error: uncorrectable ECC error encountered")
 
     assert house.attempt(broken) == UNFIT
+    assert "the GPU of this node failed 2 times in a row" in capfd.readouterr().err
     assert len(house.noted()) == 2
     assert house.ends() == 0
     assert house.attempt() == 0

@@ -147,6 +147,20 @@ def test_an_attempt_that_finds_a_newer_one_stops_and_publishes_nothing_more(hous
     assert superseded(sweep, 1, sweep.attempt(1, 1))
 
 
+def test_what_is_noted_of_a_result_is_in_the_log_of_its_trial(house, sweep):
+    """A person who asks for the log of a trial that diverged reads why, under that trial's head and no other."""
+
+    def train(trial, context):
+        if trial.number == 2:
+            return Result(Outcome.DIVERGED, {}, note="the loss is not finite before the first step")
+        return scores(trial, context)
+
+    assert house.attempt(train) == 0
+    logs = sweep.attempt(1, 1).log.read_text().split("--- trial ")[1:]
+
+    assert ["not finite" in log for log in logs] == [False, True, False, False, False, False]
+
+
 def test_claims_are_exclusive(sweep):
     """Each claim makes its own attempt."""
     assert [claim(sweep, 1).number for _ in range(3)] == [1, 2, 3]

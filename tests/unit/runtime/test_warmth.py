@@ -4,12 +4,14 @@ import importlib
 import os
 import signal
 import sys
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-from hpc_sweep import records
+from hpc_sweep import ledger, records
+from hpc_sweep.report.status import unfit_lines
 from hpc_sweep.runtime.alone import one_by_one
 from hpc_sweep.runtime.supervisor import STOPPED, UNFIT, supervise
 from hpc_sweep.trial import Outcome, Result
@@ -170,11 +172,58 @@ def test_an_import_that_fails_in_the_supervisor_ends_the_attempt_and_charges_nob
     assert supervisor not in place.noted("import")
     (note,) = place.notes("unfit")
     assert note["text"].startswith("ModuleNotFoundError: No module named")
-    assert "Traceback" not in "".join(capfd.readouterr())
+    said = "".join(capfd.readouterr())
+    assert "Traceback" not in said
+    assert note["text"] in said
+    assert f"hpc-sweep resume {house.sweep.root}" in said
     place.module.write_text(text)
     place.accidents = {}
     assert place.attempt()[1] == 0
     assert house.ledger().counts["completed"] == 6
+
+
+def test_after_an_import_that_failed_the_next_attempts_import_in_their_workers(place, house):
+    """An import that only fails in a supervisor fails once: the next attempt gets through all deaths without it."""
+
+    def warm():
+        house.note(f"told {os.getpid()}")
+        raise ImportError("not in this process")
+
+    place.accidents = {(2, "after"): killed, (4, "after"): killed, (5, "after"): killed}
+    (first, status), (_, again) = place.attempt(warm, retries=0), place.attempt(warm, retries=0)
+
+    assert (status, again) == (UNFIT, 1)
+    assert place.noted("told") == [first]
+    assert house.ledger().counts["completed"] == 3
+    assert house.ledger().counts["failed"] == 3
+
+
+def test_status_tells_of_a_shard_whose_import_failed(place, house):
+    """As long as its trials are lost; a person need not look for the job's log."""
+    place.accidents = {(2, "after"): killed}
+    place.attempt(warm=lambda: importlib.import_module("what_is_not_there"))
+    left = unfit_lines(house.sweep, ledger.read_ledger(house.sweep, over={1}))
+    place.accidents = {}
+    place.attempt()
+
+    assert left == ["Shard 1 ended early, for an import failed there: " + place.notes("unfit")[0]["text"]]
+    assert unfit_lines(house.sweep, ledger.read_ledger(house.sweep, over={1})) == []
+
+
+def test_the_import_of_a_supervisor_counts_as_starting(place, house):
+    """From its end on, all seconds of the attempt's workers are told as starting or as training."""
+
+    def warm():
+        begun = time.monotonic()
+        while time.monotonic() < begun + 1:
+            os.sched_yield()
+
+    place.accidents = {(3, "after"): killed}
+    place.attempt(warm, retries=0)
+
+    told = house.ledger().shards[1].throughput[1]
+    assert told["workers"] == 2
+    assert told["starting_seconds"] >= 1
 
 
 def import_without_cache(module):

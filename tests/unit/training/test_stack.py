@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from hpc_sweep.errors import UserError
+from hpc_sweep.errors import SweepError, UserError
 from hpc_sweep.training.choice import Choice
 from hpc_sweep.training.listener import Listener
 from hpc_sweep.training.loop import Stacking, fit, fit_all
@@ -170,6 +170,46 @@ def test_a_trial_that_does_not_fit_alone_has_failed_with_what_to_type():
     assert left.endings[1].result is None
     assert "One trial alone does not fit into memory" in str(error)
     assert "batch_size=4" in str(error)
+
+
+class Huge(Zoo):
+    """Data that no memory has room for."""
+
+    def __init__(self, error):
+        super().__init__()
+        self.error = error
+
+    def data(self, cfg, device):
+        """Run out of memory."""
+        del cfg, device
+        raise self.error
+
+
+@pytest.mark.parametrize("trials", [1, 3])
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+        MemoryError("Unable to allocate 2.00 GiB"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 2 bytes."),
+    ],
+)
+def test_data_that_do_not_fit_are_a_sentence_with_what_to_change(error, trials):
+    """Each trial of the group is named, and what to ask for is smaller data or more memory; also of a trial alone."""
+    configs = grid("layernorm mlp", trials)
+    left = shard(configs, task=Huge(error))
+
+    assert len(left.endings) == trials
+    for index, cfg in enumerate(configs):
+        told = left.endings[index].error
+        assert isinstance(told, SweepError)
+        assert told.__cause__ is error
+        assert "The data do not fit into memory" in told.what
+        assert Member.of(Zoo(), cfg, Quiet()).digest[:12] in told.where
+        assert "smaller data" in told.next_step
+        assert "hydra.launcher.mem_gb" in told.next_step
+    with pytest.raises(SweepError, match="The data do not fit into memory"):
+        fit(Huge(error), configs[0], Quiet(), CPU)
 
 
 class Crowded(Zoo):
@@ -365,6 +405,48 @@ def test_a_loss_that_is_no_scalar_is_refused_in_a_sentence(size):
         assert ".mean()" in str(left.endings[index].error)
 
 
+class Odd(Zoo):
+    """A loss that cannot be followed to the weights."""
+
+    def __init__(self, make):
+        super().__init__()
+        self.make = make
+
+    def loss(self, out, y, cfg, data):
+        """Make something else of the right loss."""
+        return self.make(super().loss(out, y, cfg, data))
+
+
+@pytest.mark.parametrize("size", [1, "auto", 3])
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda loss: None, "is None and no tensor"),  # noqa: ARG005 because it is what a forgotten return does
+        (lambda loss: 0.5, "is 0.5 and no tensor"),  # noqa: ARG005 because it is a loss of no tensor
+        (torch.Tensor.detach, "does not depend on the weights"),
+    ],
+    ids=["None", "float", "detached"],
+)
+def test_a_loss_that_cannot_be_followed_is_refused_in_a_sentence(make, told, size):
+    """What it is, the trial, and what to change; alone as in a stack."""
+    left = shard(grid("layernorm mlp", 3), size, task=Odd(make))
+
+    for index in range(3):
+        error = left.endings[index].error
+        assert isinstance(error, UserError)
+        assert f"The loss of a batch {told}, and training needs one number." in str(error)
+        assert "Trial " in str(error)
+        assert ".detach()" in str(error)
+
+
+@pytest.mark.parametrize("engine", ["grouped", "vmap"])
+def test_a_detached_loss_of_a_stack_is_each_trials_own_mistake(engine):
+    """Where the losses of a stack are computed at once, too."""
+    left = shard(grid("layernorm mlp", 3), 3, engine=engine, task=Odd(torch.Tensor.detach))
+
+    assert ["does not depend" in str(left.endings[index].error) for index in range(3)] == [True] * 3
+
+
 def test_a_checkpoint_that_cannot_be_written_ends_that_trial_only(tmp_path):
     """A file where the folder of one trial's checkpoints belongs is told as that trial's error."""
     configs = grid("layernorm mlp", 3)
@@ -470,9 +552,33 @@ def test_an_earlier_choice_is_kept_to():
     left = shard(configs[2:], earlier=forced)
 
     assert left.choices == []
-    assert {left.result(index).extras["stack"]["engine"] for index in range(4)} == {"vmap"}
+    used = [(how["engine"], how["size"]) for how in (left.result(index).extras["stack"] for index in range(4))]
+    assert used == [("vmap", 3)] * 3 + [("sequential", 1)]
     for index in range(4):
         close(left.result(index), first.result(index + 2), "vmap")
+
+
+def test_a_result_says_by_what_it_was_trained_and_not_what_was_chosen():
+    """Under a choice of four by grouped, a trial that is alone here was trained by sequential, without a ratio."""
+    configs = grid("batchnorm mlp", 4)
+    digests = tuple(Member.of(Zoo(), cfg, Quiet()).digest for cfg in configs)
+    chosen = Choice("grouped", 4, digests, 3.5, "the fastest").record()
+    together, apart = shard(configs, earlier=[chosen]), shard(configs[:1], earlier=[chosen])
+
+    assert together.result(0).extras["stack"].items() >= {"engine": "grouped", "size": 4, "ratio": 3.5}.items()
+    told = apart.result(0).extras["stack"]
+    assert told.items() >= {"engine": "sequential", "size": 1, "ratio": None}.items()
+    assert "grouped" in told["why"]
+    assert "the fastest" in told["why"]
+
+
+def test_a_trial_that_stays_when_its_stack_has_ended_was_trained_in_that_stack():
+    """The largest company counts; a member that came when the others had gone was alone."""
+    configs = [configuration("batchnorm mlp", epochs=epochs, seed=epochs) for epochs in (1, 4)]
+    digests = tuple(Member.of(Zoo(), cfg, Quiet()).digest for cfg in configs)
+    left = shard(configs, earlier=[Choice("grouped", 2, digests).record()])
+
+    assert [left.result(index).extras["stack"]["size"] for index in range(2)] == [2, 2]
 
 
 def test_the_ids_of_the_plan_name_trials_in_choices_and_checkpoints(tmp_path):
