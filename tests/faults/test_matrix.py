@@ -199,10 +199,11 @@ def test_f05_a_controller_that_forgets_that_it_started_a_job(scene, calm, moment
         drill.until_training(2)
     nemesis.kill_controller(scene, seconds=1)
     scene.pay(everything=True)
-    helps = drill.finish()  # a controller that forgot the submission itself leaves nobody to go on
+    # A controller that forgot the submission itself leaves nobody to go on; one that holds tasks may hold both in turn.
+    helps = drill.finish()
 
     assert same_as(drill, calm)
-    assert helps <= 1
+    assert helps <= len(drill.sweep.shards())
 
 
 def test_f46_an_sbatch_that_fails_and_submits_all_the_same(scene, calm):
