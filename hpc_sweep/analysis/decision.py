@@ -132,8 +132,9 @@ class Decision:
     vanished: Mapping[str, int] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
-        """Return the fields as they are recorded."""
-        return asdict(self)
+        """Return the fields as they are recorded: `vanished` only where something is gone."""
+        fields = asdict(self)
+        return fields if self.vanished else {name: field for name, field in fields.items() if name != "vanished"}
 
     @classmethod
     def parse(cls, given: Mapping[str, Any]) -> Decision:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from hpc_sweep.identity import restored
 from hpc_sweep.records import canonical
 from hpc_sweep.space import Space, configuration, is_number
 from hpc_sweep.trial import Status
@@ -239,10 +240,15 @@ def _curve_rows(observations: Iterable[Observation], metrics: Sequence[str]) -> 
 
 
 def level_text(value: object) -> str:
-    """Return a level as people read it: text as it is, numbers as Python writes them, the rest as JSON."""
+    """Return a level as people read it: text as it is, numbers as Python writes them, the rest as JSON.
+
+    >>> level_text("adam"), level_text(0.001), level_text({"float": "inf"}), level_text([0.9, 0.999])
+    ('adam', '0.001', 'inf', '[0.9,0.999]')
+    """
     if isinstance(value, str):
         return value
-    return repr(value) if is_number(value) else canonical(value)
+    number = restored(value)
+    return repr(number) if isinstance(number, float) or is_number(number) else canonical(value)
 
 
 def label(params: Mapping[str, Any]) -> str:
