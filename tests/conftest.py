@@ -21,6 +21,16 @@ def require(present, what, remedy):
     pytest.skip(f"{what} is missing: {remedy}")
 
 
+@pytest.fixture(autouse=True)
+def own_environment():
+    """Give every test the environment back that it found: a supervisor in this process sets what its workers need."""
+    before = dict(os.environ)
+    yield
+    for name in os.environ.keys() - before.keys():
+        del os.environ[name]
+    os.environ.update({name: value for name, value in before.items() if name != "PYTEST_CURRENT_TEST"})
+
+
 @pytest.fixture
 def shared_data():
     """Return the folder of data that lies beside the repository in CI."""

@@ -140,7 +140,7 @@ class Drill:
 
     def until_training(self, epochs=5, shard=1) -> None:
         """Wait until a trial of a shard has reported some epochs and has its first checkpoint."""
-        wait_for(lambda: self.reached(epochs, shard), f"epoch {epochs} in shard {shard}", 60)
+        self.until(lambda: self.reached(epochs, shard), f"epoch {epochs} in shard {shard}", 120)
 
     def hurry(self) -> None:
         """Let requeued jobs begin now: Slurm makes them wait for its credentials to expire."""

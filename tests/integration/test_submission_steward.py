@@ -76,12 +76,17 @@ def test_an_array_never_exceeds_the_index_limit_and_the_lanes_hold_the_paralleli
     assert waits[2].startswith(f"afterany:{jobs[0]}_")
 
 
+def jobs_known(devcluster):
+    """Return how many jobs Slurm remembers, those that are over among them: they count for MaxJobCount."""
+    return len(devcluster.run("squeue", "--noheader", "--array", "--states=all").stdout.splitlines())
+
+
 def test_what_fits_is_submitted_and_the_steward_sends_the_rest(app, devcluster, tmp_path):
     """The queue has room for few jobs: a part is sent, how to go on is said, and in the end every shard ran once."""
     root = tmp_path / "sweep"
     filler = tmp_path / "filler.sh"
     filler.write_text("#!/bin/sh\n#SBATCH --hold --partition=cpu --output=/dev/null\nsleep 1\n")
-    known = len(devcluster.run("squeue", "--noheader", "--array", "--states=all").stdout.splitlines())
+    known = jobs_known(devcluster)
     wanted = 200 - known - 4  # three shards and the steward have room
     held = []
     while wanted > 0:
@@ -92,6 +97,7 @@ def test_what_fits_is_submitted_and_the_steward_sends_the_rest(app, devcluster, 
     devcluster.run("scancel", *held)
     wait_for(lambda: coverage(root).get("completed") == 5, "the rest was submitted", 150)
     until_over(devcluster)
+    wait_for(lambda: jobs_known(devcluster) < 100, "Slurm has forgotten the jobs, and other tests have room", 150)
 
     assert done.returncode == 0, done.stderr
     assert "shards wait: Slurm takes no more jobs now" in done.stdout
