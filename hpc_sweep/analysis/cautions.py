@@ -22,6 +22,7 @@ SMALL = 1000
 """Below this many evaluation examples a proportion is uncertain by three points or more."""
 
 _NAMED = 12
+_FIRST = 3
 _FEWEST_EPOCHS = 4
 _CERTAIN = 2.0
 _AGAIN = "hydra.sweep.dir=<this sweep>"
@@ -143,10 +144,9 @@ def _collapsed(evidence: Evidence, stand: Standing) -> str:
     collapsed = [stand.scoring.configurations[index] for index in stand.judgement.collapsed]
     if not collapsed:
         return ""
-    named = "; ".join(label(one.params) for one in collapsed[:3]) + ("; …" if len(collapsed) > 3 else "")  # noqa: PLR2004
     return (
         f"{len(collapsed)} of {len(stand.scoring.configurations)} configurations collapsed, far below the others in "
-        f"{evidence.objective.metric}, and take no part in the model: {named}."
+        f"{evidence.objective.metric}, and take no part in the model: {_first_of(collapsed)}."
     )
 
 
@@ -156,10 +156,12 @@ def _diverged_configurations(evidence: Evidence, stand: Standing) -> str:
     if not ended:
         return ""
     ones = [one for one in evidence.configurations if one.first in ended]
-    named = "; ".join(label(one.params) for one in ones[:3]) + ("; …" if len(ones) > 3 else "")  # noqa: PLR2004
-    return (
-        f"{len(ended)} configurations diverged in some replicate and cannot win, whatever the others scored: {named}."
-    )
+    return f"{len(ended)} configurations diverged in some replicate and cannot win, whatever the others scored: {_first_of(ones)}."
+
+
+def _first_of(ones: Sequence[Configuration]) -> str:
+    """Return the first few configurations by name."""
+    return "; ".join(label(one.params) for one in ones[:_FIRST]) + ("; …" if len(ones) > _FIRST else "")
 
 
 def _equal_outcomes(evidence: Evidence, stand: Standing) -> str:
@@ -171,7 +173,7 @@ def _equal_outcomes(evidence: Evidence, stand: Standing) -> str:
     told = counted(len(groups), "group of configurations has", "groups of configurations have")
     return (
         f"{told} exactly equal outcomes ({sum(map(len, groups))} configurations); "
-        f"in the first ({'; '.join(label(one.params) for one in ones[:3])}) {', '.join(differing)} changes nothing."
+        f"in the first ({'; '.join(label(one.params) for one in ones[:_FIRST])}) {', '.join(differing)} changes nothing."
     )
 
 

@@ -194,8 +194,7 @@ def _refuse_doubt(source: Source, varied: Sequence[str], repeats: str | None, do
 
 
 def _typed(names: Iterable[str]) -> str:
-    text = ",".join(names)
-    return shlex.quote(text)
+    return shlex.quote(",".join(names))
 
 
 def _alike(source: Source, names: Sequence[str]) -> tuple[int, int] | None:

@@ -70,13 +70,17 @@ def conditional(evidence: Evidence) -> tuple[str, ...]:
 
 
 def _batches(plan: Plan) -> int:
-    """Return how many parts of a plan have configurations that no part before them had."""
+    """Return how many parts of a plan have configurations, and shards, that no part before them had.
+
+    Under Hydra's own launcher each trial is a part by itself, all in one shard: that is how it is recorded, not asked.
+    """
     known: set[str] = set()
+    shards: set[int] = set()
     found = 0
     for part in plan.parts:
-        asked = {configuration(trial.params) for trial in part.trials}
-        found += not asked <= known
-        known |= asked
+        asked, used = ({configuration(trial.params) for trial in part.trials}, {trial.shard for trial in part.trials})
+        found += not (asked <= known or used <= shards)
+        known, shards = known | asked, shards | used
     return found
 
 

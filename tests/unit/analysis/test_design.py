@@ -69,9 +69,11 @@ def test_conditional_hyperparameters_leave_no_holes(tmp_path):
     assert decision.winner is not None
 
 
-@pytest.mark.parametrize(("asked", "told"), [({"lr": [0.3]}, True), ({"lr": [0.1, 0.2]}, False)])
-def test_configurations_that_were_asked_for_later_are_told(tmp_path, asked, told):
-    """A second batch of new configurations may follow the scores of the first; one of new replicates does not."""
+@pytest.mark.parametrize(
+    ("asked", "shard", "told"), [({"lr": [0.3]}, 3, True), ({"lr": [0.1, 0.2]}, 3, False), ({"lr": [0.3]}, 2, False)]
+)
+def test_configurations_that_were_asked_for_later_are_told(tmp_path, asked, shard, told):
+    """A second batch of new configurations may follow the first one's scores; new replicates, or a shard's, do not."""
     design = builders.Design({"lr": [0.1, 0.2]}, replicates=SEEDS)
     sweep = builders.build(tmp_path, design.grid, lambda *_: 0.5, replicates=SEEDS)
     later = [
@@ -79,7 +81,7 @@ def test_configurations_that_were_asked_for_later_are_told(tmp_path, asked, told
         for trial in builders.Design(asked, replicates=SEEDS).trials()
     ]
     base = design.compose(*design.cells()[0])
-    append_part(sweep.plan, later, [len(later)], sweep=builders.SWEEP, base=base, form="rebuilt", first_shard=3)
+    append_part(sweep.plan, later, [len(later)], sweep=builders.SWEEP, base=base, form="rebuilt", first_shard=shard)
 
     said = Design.of(Evidence.of(read_ledger(sweep))).sentences()
 
