@@ -156,7 +156,8 @@ def _diverged_configurations(evidence: Evidence, stand: Standing) -> str:
     if not ended:
         return ""
     ones = [one for one in evidence.configurations if one.first in ended]
-    return f"{len(ended)} configurations diverged in some replicate and cannot win, whatever the others scored: {_first_of(ones)}."
+    what = f"{len(ended)} configurations diverged in some replicate and cannot win, whatever the others scored"
+    return f"{what}: {_first_of(ones)}."
 
 
 def _first_of(ones: Sequence[Configuration]) -> str:
@@ -170,10 +171,11 @@ def _equal_outcomes(evidence: Evidence, stand: Standing) -> str:
         return ""
     ones = [stand.scoring.configurations[index] for index in groups[0]]
     differing = [name for name in evidence.space.levels if len({canonical(one.params.get(name)) for one in ones}) > 1]
+    first = "; ".join(label(one.params) for one in ones[:_FIRST])
     told = counted(len(groups), "group of configurations has", "groups of configurations have")
     return (
         f"{told} exactly equal outcomes ({sum(map(len, groups))} configurations); "
-        f"in the first ({'; '.join(label(one.params) for one in ones[:_FIRST])}) {', '.join(differing)} changes nothing."
+        f"in the first ({first}) {', '.join(differing)} changes nothing."
     )
 
 
